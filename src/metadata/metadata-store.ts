@@ -1,0 +1,99 @@
+/**
+ * The port to everything that is known about content: which repository holds which manifest and blob, what tags
+ * point to, sizes and last use. Each method is one whole transaction. `undefined` and `false` mean "not known";
+ * a throw means that the store is broken. Times are milliseconds since the epoch.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
+import type { RepositoryName, Tag } from '../oci/reference.ts';
+
+/** A repository is known by its name and by the upstream that it comes from: the same name elsewhere is another. */
+export interface RepositoryKey {
+  readonly upstream: string;
+  readonly name: RepositoryName;
+}
+
+export interface TagRecord {
+  readonly tag: Tag;
+  readonly descriptor: Descriptor;
+  /** When upstream last said that the tag points there. */
+  readonly checkedAt: number;
+}
+
+export interface BlobRecord {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export interface Totals {
+  readonly blobs: number;
+  readonly blobBytes: number;
+  readonly manifests: number;
+  readonly manifestBytes: number;
+}
+
+export interface EvictionCandidate extends BlobRecord {
+  readonly kind: 'blob' | 'manifest';
+  readonly usedAt: number;
+}
+
+/** What one eviction took out of the index. Its manifest bytes are freed; the blob's file is the caller's to delete. */
+export interface Evicted {
+  readonly manifests: readonly Digest[];
+  readonly manifestBytes: number;
+}
+
+export interface MetadataStore {
+  findTag(repository: RepositoryKey, tag: Tag): Promise<TagRecord | undefined>;
+  saveTag(repository: RepositoryKey, record: TagRecord): Promise<void>;
+  forgetTag(repository: RepositoryKey, tag: Tag): Promise<boolean>;
+  /** Every tag that is known, in lexical order of its bytes. */
+  listTags(repository: RepositoryKey): Promise<readonly Tag[]>;
+
+  /** The manifest, if upstream has shown this repository to hold it. */
+  findManifest(repository: RepositoryKey, digest: Digest): Promise<Manifest | undefined>;
+  /** Its descriptor if any repository holds it: no proof that the one at hand does. */
+  findManifestAnywhere(digest: Digest): Promise<Descriptor | undefined>;
+  /** Content and its place in the repository; known content is not written again, only linked. */
+  saveManifest(repository: RepositoryKey, manifest: Manifest, links: ManifestLinks): Promise<void>;
+  /** For content that `findManifestAnywhere` knows; does nothing for other. */
+  linkManifest(repository: RepositoryKey, digest: Digest): Promise<void>;
+  /** Upstream no longer has it there: the link goes, with the repository's tags that point to it. */
+  unlinkManifest(repository: RepositoryKey, digest: Digest): Promise<void>;
+  /** Manifests that this repository holds and whose `subject` is that digest, in order of their digests. */
+  listReferrers(repository: RepositoryKey, subject: Digest): Promise<readonly Manifest[]>;
+
+  /** The blob, if upstream has shown this repository to hold it. */
+  findBlob(repository: RepositoryKey, digest: Digest): Promise<BlobRecord | undefined>;
+  /** Records the blob, if it is new, and that the repository holds it. */
+  linkBlob(repository: RepositoryKey, blob: BlobRecord): Promise<void>;
+  /** Its bytes are gone: the row and every link go; manifests stay, for the blob can be fetched again. */
+  forgetBlob(digest: Digest): Promise<boolean>;
+
+  /** Names in lexical order, `after` exclusive: repositories of which a manifest or a blob is held. */
+  listRepositories(
+    upstream: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly RepositoryName[]>;
+
+  /**
+   * Notes that these manifests and blobs were used. A manifest stands for all that it reaches and is held:
+   * an image that is only ever revalidated stays whole. Unknown digests are passed over.
+   */
+  recordAccess(digests: Iterable<Digest>, at: number): Promise<void>;
+  /** The least recently used first; `skip` leaves out as many of them. */
+  leastRecentlyUsed(limit: number, skip?: number): Promise<readonly EvictionCandidate[]>;
+  /**
+   * Takes out a blob with the manifests that need it, or a manifest; with each manifest go the tags that point to
+   * it and the indexes that have no other manifest left here.
+   */
+  evict(candidate: Pick<EvictionCandidate, 'kind' | 'digest'>): Promise<Evicted>;
+  totals(): Promise<Totals>;
+
+  /** Records blobs that were found on disk, held by no repository yet; known ones stay as they are. */
+  recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void>;
+  /** All blobs in order of a key of the store's own, for a walk through them. */
+  listBlobs(): AsyncIterable<BlobRecord>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,57 @@
+/**
+ * The one error with a wire form: its OCI code, the HTTP status that goes with it, and the JSON body
+ * (OCI distribution-spec v1.1.1, "Error Codes").
+ */
+
+const STATUS_OF_CODE = {
+  BLOB_UNKNOWN: 404,
+  BLOB_UPLOAD_UNKNOWN: 404,
+  DENIED: 403,
+  DIGEST_INVALID: 400,
+  MANIFEST_INVALID: 400,
+  MANIFEST_UNKNOWN: 404,
+  NAME_INVALID: 400,
+  NAME_UNKNOWN: 404,
+  // Not of the OCI list but of the Docker Registry v2 API, which names it for a bad `n`.
+  PAGINATION_NUMBER_INVALID: 400,
+  TAG_INVALID: 400,
+  TOOMANYREQUESTS: 429,
+  UNAUTHORIZED: 401,
+  // Not of the OCI list: Distribution's code for "not now, through no fault of yours".
+  UNAVAILABLE: 503,
+  UNKNOWN: 500,
+  UNSUPPORTED: 405,
+} as const;
+
+export type ErrorCode = keyof typeof STATUS_OF_CODE;
+
+export interface RegistryErrorOptions {
+  readonly cause?: unknown;
+  /** Anything that JSON can carry, for the `detail` member. */
+  readonly detail?: unknown;
+  /** Sent as `Retry-After`. */
+  readonly retryAfterSeconds?: number | undefined;
+  /** Only where the code's own status does not fit, as 404 for an endpoint that does not exist. */
+  readonly status?: number;
+}
+
+export class RegistryError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly detail: unknown;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'RegistryError';
+    this.code = code;
+    this.status = options.status ?? STATUS_OF_CODE[code];
+    this.detail = options.detail;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  toWire(): { errors: readonly { code: string; message: string; detail?: unknown }[] } {
+    const { code, message, detail } = this;
+    return { errors: [detail === undefined ? { code, message } : { code, message, detail }] };
+  }
+}

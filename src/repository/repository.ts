@@ -1,0 +1,30 @@
+/** What HTTP sees of a repository, wherever its content comes from. Methods throw RegistryError, or break. */
+import type { BlobContent } from '../blobs/blob-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Descriptor, Manifest, ReferrerDescriptor } from '../oci/manifest.ts';
+import type { Reference } from '../oci/reference.ts';
+
+/**
+ * How a request was served. It is data, counted and logged at the edge:
+ * - `hit`: from the cache, nothing asked of upstream
+ * - `miss`: fetched from upstream for this request
+ * - `joined`: by a fetch that another request had started
+ * - `revalidated`: from the cache, after upstream said that the tag still points there
+ * - `stale`: from the cache, although upstream could not be asked
+ */
+export type Source = 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
+
+export type Served<T> = T & { readonly source: Source };
+
+export interface Repository {
+  /** Where a reference points; it fetches no manifest, so a HEAD costs no pull of upstream's quota. */
+  resolve(reference: Reference): Promise<Served<{ readonly descriptor: Descriptor }>>;
+  manifest(reference: Reference): Promise<Served<Manifest>>;
+  /** The size of a blob, without a download. */
+  statBlob(digest: Digest): Promise<Served<{ readonly size: number | undefined }>>;
+  /** The caller closes `content`. */
+  blob(digest: Digest): Promise<Served<{ readonly content: BlobContent }>>;
+  /** Sorted lexically. */
+  tags(): Promise<Served<{ readonly tags: readonly string[] }>>;
+  referrers(digest: Digest): Promise<Served<{ readonly referrers: readonly ReferrerDescriptor[] }>>;
+}
