@@ -33,7 +33,7 @@ export function parseRoute(path: string): Route {
   if (rest.length === 0 || (rest.length === 1 && rest[0] === '')) return { kind: 'ping' };
   if (rest.length === 1 && rest[0] === '_catalog') return { kind: 'catalog' };
 
-  const keyword = rest.at(-2);
+  const keyword = rest.at(-2) ?? '';
   const last = rest.at(-1) ?? '';
   const where = (): RepositoryPath => ({ name: parseRepositoryName(rest.slice(0, -2).join('/')), prefix });
   switch (keyword) {
