@@ -14,6 +14,8 @@ const STATUS_OF_CODE = {
   NAME_UNKNOWN: 404,
   // Not of the OCI list but of the Docker Registry v2 API, which names it for a bad `n`.
   PAGINATION_NUMBER_INVALID: 400,
+  // Of the Docker Registry v2 API too.
+  RANGE_INVALID: 416,
   TAG_INVALID: 400,
   TOOMANYREQUESTS: 429,
   UNAUTHORIZED: 401,

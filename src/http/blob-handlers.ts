@@ -1,0 +1,83 @@
+/** Blobs: the whole or one range, from the cache or while they come in. */
+import type { Request, Response } from 'express';
+import { formatContentRange, parseRange, type ByteRange } from '../lib/byte-range.ts';
+import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import type { Repository } from '../repository/repository.ts';
+import { recordOf } from './request-record.ts';
+import { matchesEtag, sendNotModified, setContentHeaders } from './responses.ts';
+
+const MEDIA_TYPE = 'application/octet-stream';
+
+export async function headBlob(request: Request, response: Response, repository: Repository, digest: Digest) {
+  const { size, source } = await repository.statBlob(digest);
+  recordOf(response).source = source;
+  if (sendNotModified(request, response, digest)) return;
+  setBlobHeaders(response, digest, size);
+  if (size !== undefined) response.setHeader('Content-Length', size);
+  response.end();
+}
+
+export async function getBlob(request: Request, response: Response, repository: Repository, digest: Digest) {
+  if (request.headers['if-none-match'] !== undefined) {
+    const { source } = await repository.statBlob(digest);
+    recordOf(response).source = source;
+    if (sendNotModified(request, response, digest)) return;
+  }
+  const { content, source } = await repository.blob(digest);
+  try {
+    recordOf(response).source = source;
+    const range = wantedRange(request, digest, content.size);
+    if (range === 'unsatisfiable') {
+      response.setHeader('Content-Range', `bytes */${content.size ?? '*'}`);
+      throw new RegistryError('RANGE_INVALID', 'the blob has no such bytes', {
+        detail: { size: content.size },
+      });
+    }
+    setBlobHeaders(response, digest, content.size);
+    await send(response, content, range);
+  } finally {
+    await content.close();
+  }
+}
+
+async function send(
+  response: Response,
+  content: Awaited<ReturnType<Repository['blob']>>['content'],
+  range: ByteRange | undefined,
+): Promise<void> {
+  if (range && content.size !== undefined) {
+    response.statusCode = 206;
+    response.setHeader('Content-Range', formatContentRange(range, content.size));
+  }
+  const length = range ? range.end - range.start : content.size;
+  if (length !== undefined) response.setHeader('Content-Length', length);
+  const record = recordOf(response);
+  // The client hears at once that it is coming (containerd waits 30 s for headers), however long the first byte takes.
+  if (record.source !== 'hit') response.flushHeaders();
+  const sentBefore = response.socket?.bytesWritten ?? 0;
+  try {
+    await content.sendTo(response, range);
+  } finally {
+    record.bytes = Math.max(0, (response.socket?.bytesWritten ?? sentBefore) - sentBefore);
+    if (length !== undefined) record.bytes = Math.min(record.bytes, length);
+  }
+  record.bytes = length ?? record.bytes;
+  response.end();
+}
+
+/** Several ranges at once, and a range of a blob whose size nobody knows, get the whole (RFC 9110, section 14.2). */
+function wantedRange(
+  request: Request,
+  digest: Digest,
+  size: number | undefined,
+): ReturnType<typeof parseRange> {
+  const condition = request.get('if-range');
+  if (size === undefined || (condition !== undefined && !matchesEtag(condition, digest))) return undefined;
+  return parseRange(request.headers.range, size);
+}
+
+function setBlobHeaders(response: Response, digest: Digest, size: number | undefined): void {
+  setContentHeaders(response, digest, MEDIA_TYPE);
+  if (size !== undefined) response.setHeader('Accept-Ranges', 'bytes');
+}

@@ -1,0 +1,103 @@
+/** The endpoints that are not blobs: ping, manifests, tags, referrers, catalog. All answer GET and HEAD. */
+import type { Request, Response } from 'express';
+import { MEDIA_TYPE } from '../oci/manifest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Repositories } from '../repository/repositories.ts';
+import type { Repository } from '../repository/repository.ts';
+import { recordOf } from './request-record.ts';
+import {
+  parsePage,
+  sendBytes,
+  sendJson,
+  sendNotModified,
+  setContentHeaders,
+  setNextLink,
+} from './responses.ts';
+
+/** What is asked for and by which path; the query is parsed once. */
+export interface Exchange {
+  readonly request: Request;
+  readonly response: Response;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/** More entries than that come in pages (CVE-2023-2253: an `n` without bounds). */
+const MAX_CATALOG_PAGE = 1000;
+/** Clients that ask without `n` expect all tags at once; the largest repositories have some ten thousand. */
+const MAX_TAGS_PAGE = 100_000;
+
+export function ping({ request, response }: Exchange): void {
+  sendJson(request, response, 200, {});
+}
+
+export async function catalog(
+  { request, response, path, query }: Exchange,
+  repositories: Repositories,
+): Promise<void> {
+  const page = parsePage(query, MAX_CATALOG_PAGE);
+  const found = await repositories.list(page.after, page.limit + 1);
+  const names = found.slice(0, page.limit);
+  const last = names.at(-1);
+  if (found.length > names.length && last !== undefined) setNextLink(response, path, page, last, undefined);
+  sendJson(request, response, 200, { repositories: names });
+}
+
+export async function manifest(
+  { request, response }: Exchange,
+  repository: Repository,
+  reference: Reference,
+) {
+  if (request.method === 'HEAD') {
+    const { descriptor, source } = await repository.resolve(reference);
+    recordOf(response).source = source;
+    if (sendNotModified(request, response, descriptor.digest)) return;
+    setContentHeaders(response, descriptor.digest, descriptor.mediaType);
+    response.setHeader('Content-Length', descriptor.size);
+    response.end();
+    return;
+  }
+  const { descriptor, bytes, source } = await repository.manifest(reference);
+  recordOf(response).source = source;
+  if (sendNotModified(request, response, descriptor.digest)) return;
+  setContentHeaders(response, descriptor.digest, descriptor.mediaType);
+  sendBytes(request, response, bytes);
+}
+
+export async function tags(
+  { request, response, path, query }: Exchange,
+  name: string,
+  repository: Repository,
+) {
+  const page = parsePage(query, MAX_TAGS_PAGE);
+  const { tags: all, source } = await repository.tags();
+  recordOf(response).source = source;
+  const { after } = page;
+  const rest = after === undefined ? all : all.filter((tag) => tag > after);
+  const shown = rest.slice(0, page.limit);
+  const last = shown.at(-1);
+  const namespace = query.get('ns') ?? undefined;
+  if (rest.length > shown.length && last !== undefined) setNextLink(response, path, page, last, namespace);
+  sendJson(request, response, 200, { name, tags: shown });
+}
+
+export async function referrers(
+  { request, response, query }: Exchange,
+  repository: Repository,
+  digest: Digest,
+) {
+  const { referrers: all, source } = await repository.referrers(digest);
+  recordOf(response).source = source;
+  const artifactType = query.get('artifactType');
+  if (artifactType !== null) response.setHeader('OCI-Filters-Applied', 'artifactType');
+  const manifests =
+    artifactType === null ? all : all.filter((referrer) => referrer.artifactType === artifactType);
+  sendJson(
+    request,
+    response,
+    200,
+    { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests },
+    MEDIA_TYPE.ociIndex,
+  );
+}

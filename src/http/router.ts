@@ -1,0 +1,85 @@
+/** The registry listener's application: what each request meets, in order, and which handler answers it. */
+import { randomUUID } from 'node:crypto';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import { RegistryError } from '../oci/errors.ts';
+import { formatReference } from '../oci/reference.ts';
+import { parseRoute } from '../oci/route.ts';
+import type { Repositories } from '../repository/repositories.ts';
+import { getBlob, headBlob } from './blob-handlers.ts';
+import { handleError } from './error-handler.ts';
+import { catalog, manifest, ping, referrers, tags, type Exchange } from './registry-handlers.ts';
+import { beginRecord, recordOf, type RequestRecord } from './request-record.ts';
+
+export interface RegistryAppOptions {
+  readonly repositories: Repositories;
+  /** Hears of each request once, when it is over. */
+  readonly observe: (record: RequestRecord) => void;
+}
+
+export function createRegistryApp({ repositories, observe }: RegistryAppOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use((request: Request, response: Response, next: NextFunction) => {
+    beginRecord(request, response, randomUUID(), observe);
+    response.setHeader('Docker-Distribution-Api-Version', 'registry/2.0');
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    // A body that nobody asked for is not read: the connection ends with the answer.
+    if (hasBody(request)) response.setHeader('Connection', 'close');
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw notSupported(response);
+    next();
+  });
+  app.use((request: Request, response: Response) => dispatch(request, response, repositories));
+  app.use(handleError);
+  return app;
+}
+
+async function dispatch(request: Request, response: Response, repositories: Repositories): Promise<void> {
+  const { path, query } = splitTarget(request.url);
+  const exchange: Exchange = { request, response, path, query };
+  const route = parseRoute(path);
+  const record = recordOf(response);
+  record.route = route.kind;
+  if (route.kind === 'ping') {
+    ping(exchange);
+    return;
+  }
+  if (route.kind === 'catalog') return catalog(exchange, repositories);
+
+  const namespace = query.get('ns') ?? undefined;
+  record.repository = route.name;
+  if (namespace !== undefined) record.namespace = namespace.slice(0, 255);
+  if (route.kind === 'manifest') record.reference = formatReference(route.reference);
+  else if (route.kind !== 'tags') record.reference = route.digest;
+
+  const repository = repositories.find({ name: route.name, prefix: route.prefix, namespace });
+  // It names a configured upstream, so it is nothing that could harm a header.
+  if (namespace !== undefined) response.setHeader('OCI-Namespace', namespace);
+  switch (route.kind) {
+    case 'manifest':
+      return manifest(exchange, repository, route.reference);
+    case 'blob':
+      return request.method === 'HEAD'
+        ? headBlob(request, response, repository, route.digest)
+        : getBlob(request, response, repository, route.digest);
+    case 'tags':
+      return tags(exchange, route.name, repository);
+    case 'referrers':
+      return referrers(exchange, repository, route.digest);
+  }
+}
+
+function splitTarget(target: string): { path: string; query: URLSearchParams } {
+  const mark = target.indexOf('?');
+  if (mark === -1) return { path: target, query: new URLSearchParams() };
+  return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };
+}
+
+function hasBody({ headers }: Request): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+function notSupported(response: Response): RegistryError {
+  response.setHeader('Allow', 'GET, HEAD');
+  return new RegistryError('UNSUPPORTED', 'this is a mirror: it takes no pushes and no deletes');
+}

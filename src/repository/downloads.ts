@@ -1,0 +1,52 @@
+/** The table of what is on its way in: at most one download for each digest, however many ask. */
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { BlobLeases } from './blob-leases.ts';
+import { Download, type DownloadPorts } from './download.ts';
+
+export class Downloads {
+  readonly #ports: DownloadPorts;
+  readonly #leases: BlobLeases;
+  readonly #running = new Map<Digest, Download>();
+
+  constructor(ports: DownloadPorts, leases: BlobLeases) {
+    this.#ports = ports;
+    this.#leases = leases;
+  }
+
+  get count(): number {
+    return this.#running.size;
+  }
+
+  find(digest: Digest): Download | undefined {
+    return this.#running.get(digest);
+  }
+
+  /** Only for a digest that `find` does not know, with nothing awaited in between. */
+  start(upstream: Upstream, repository: RepositoryKey, digest: Digest): Download {
+    const download = new Download(this.#ports, upstream, repository, digest);
+    this.#running.set(digest, download);
+    void this.#finish(download);
+    return download;
+  }
+
+  async #finish(download: Download): Promise<void> {
+    using _lease = await this.#leases.share(download.digest);
+    await download.settled;
+    this.#running.delete(download.digest);
+  }
+
+  /** Waits for what runs until the signal aborts, then ends it; resolves when nothing is left. */
+  async close(grace: AbortSignal): Promise<void> {
+    const abortAll = () => {
+      for (const download of this.#running.values()) download.abort();
+    };
+    grace.addEventListener('abort', abortAll);
+    if (grace.aborted) abortAll();
+    while (this.#running.size > 0) {
+      await Promise.all([...this.#running.values()].map((download) => download.settled));
+    }
+    grace.removeEventListener('abort', abortAll);
+  }
+}

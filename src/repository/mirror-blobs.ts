@@ -1,0 +1,165 @@
+/**
+ * The blobs of one mirrored repository: from the cache, from a download that is under way, or by starting one. A blob
+ * is given out only for a repository that upstream has shown to hold it, however many others do.
+ */
+import type { BlobContent, BlobStore } from '../blobs/blob-store.ts';
+import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
+import { SingleFlight } from '../lib/single-flight.ts';
+import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import { UpstreamError, type Upstream } from '../upstream/upstream.ts';
+import type { BlobLeases } from './blob-leases.ts';
+import type { Download } from './download.ts';
+import type { Downloads } from './downloads.ts';
+import type { Served, Source } from './repository.ts';
+import { asRegistryError } from './upstream-failure.ts';
+
+export interface MirrorBlobsPorts {
+  readonly metadata: MetadataStore;
+  readonly blobs: BlobStore;
+  readonly leases: BlobLeases;
+  readonly downloads: Downloads;
+  readonly touch: (digest: Digest) => void;
+  /** A blob that the index promised is not there, or not whole. */
+  readonly onLost: (digest: Digest) => void;
+  /** Aborted when the process ends: work that serves several clients hangs on none of them. */
+  readonly signal: AbortSignal;
+}
+
+type Size = { readonly size: number | undefined };
+
+/** Whether a repository holds a blob can change while it is being found out; so often that it can't be settled, it does not. */
+const MAX_ROUNDS = 5;
+
+export class MirrorBlobs {
+  readonly #ports: MirrorBlobsPorts;
+  readonly #upstream: Upstream;
+  readonly #confirmations = new SingleFlight<string, Size | undefined>();
+
+  constructor(ports: MirrorBlobsPorts, upstream: Upstream) {
+    this.#ports = ports;
+    this.#upstream = upstream;
+  }
+
+  async stat(repository: RepositoryKey, digest: Digest): Promise<Served<Size>> {
+    const { metadata, blobs, downloads, touch } = this.#ports;
+    const known = await metadata.findBlob(repository, digest);
+    if (known) {
+      touch(digest);
+      return { size: known.size, source: 'hit' };
+    }
+    const running = downloads.find(digest);
+    if (running?.isFor(repository)) {
+      const content = (await this.#started(running, repository)).open();
+      await content.close();
+      return { size: content.size, source: 'joined' };
+    }
+    const confirmed = await this.#confirm(repository, digest);
+    const stored = await blobs.stat(digest);
+    if (stored) await metadata.linkBlob(repository, stored);
+    return stored ? { size: stored.size, source: 'revalidated' } : { size: confirmed.size, source: 'miss' };
+  }
+
+  async open(repository: RepositoryKey, digest: Digest): Promise<Served<{ readonly content: BlobContent }>> {
+    const lease = await this.#ports.leases.share(digest);
+    try {
+      const { content, source } = await this.#find(repository, digest);
+      const close = async () => {
+        lease[Symbol.dispose]();
+        await content.close();
+      };
+      return {
+        content: { size: content.size, sendTo: (sink, range) => content.sendTo(sink, range), close },
+        source,
+      };
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #find(repository: RepositoryKey, digest: Digest): Promise<Served<{ content: BlobContent }>> {
+    const { metadata, blobs, downloads } = this.#ports;
+    let source: Source = 'hit';
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const joined = downloads.find(digest);
+      if (joined?.isFor(repository)) return this.#follow(joined, repository, 'joined');
+
+      const held = await this.#openHeld(repository, digest);
+      if (held) return { content: held, source };
+
+      const stored = await blobs.stat(digest);
+      // Nothing is awaited between this look and the start of a download.
+      const running = downloads.find(digest);
+      if (!running && !stored) {
+        return this.#follow(downloads.start(this.#upstream, repository, digest), repository, 'miss');
+      }
+      await this.#confirm(repository, digest);
+      source = 'revalidated';
+      running?.admit(repository);
+      if (stored) await metadata.linkBlob(repository, stored);
+    }
+    throw new RegistryError('UNAVAILABLE', 'the blob comes and goes; try again', { retryAfterSeconds: 1 });
+  }
+
+  /** The blob from the store, if this repository is known to hold it. */
+  async #openHeld(repository: RepositoryKey, digest: Digest): Promise<BlobContent | undefined> {
+    const { metadata, blobs, touch, onLost } = this.#ports;
+    const record = await metadata.findBlob(repository, digest);
+    if (!record) return undefined;
+    const content = await blobs.open(digest);
+    if (content?.size === record.size) {
+      touch(digest);
+      return content;
+    }
+    // The row promises what the disk does not have: forget it, and it is fetched again.
+    onLost(digest);
+    await content?.close();
+    await blobs.delete(digest);
+    await metadata.forgetBlob(digest);
+    return undefined;
+  }
+
+  async #follow(
+    download: Download,
+    repository: RepositoryKey,
+    source: Source,
+  ): Promise<Served<{ content: BlobContent }>> {
+    const started = await this.#started(download, repository);
+    return { content: started.open(), source };
+  }
+
+  async #started(download: Download, repository: RepositoryKey) {
+    const started = await this.#translated(repository, download.digest, download.started);
+    if (!started) throw unknownBlob(download.digest);
+    return started;
+  }
+
+  /** Has upstream show, by a HEAD, that the repository holds the blob. */
+  async #confirm(repository: RepositoryKey, digest: Digest): Promise<Size> {
+    const { signal } = this.#ports;
+    const found = await this.#translated(
+      repository,
+      digest,
+      this.#confirmations.run(`${repository.name}@${digest}`, () =>
+        this.#upstream.statBlob(repository.name, digest, signal),
+      ),
+    );
+    if (!found) throw unknownBlob(digest);
+    return found;
+  }
+
+  async #translated<T>(repository: RepositoryKey, digest: Digest, asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      throw error instanceof UpstreamError
+        ? asRegistryError(error, `the blob ${repository.name}@${digest}`)
+        : error;
+    }
+  }
+}
+
+function unknownBlob(digest: Digest): RegistryError {
+  return new RegistryError('BLOB_UNKNOWN', 'the repository has no such blob', { detail: { digest } });
+}

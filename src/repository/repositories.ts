@@ -1,0 +1,87 @@
+/**
+ * From the name in a request to the repository: which upstream is meant, and what the repository is called there. An
+ * upstream is named by `?ns=` (containerd, dockerd with its store, BuildKit) or by the beginning of the path; where
+ * neither is there, the default one is meant. Names are keys into the configuration and never a host to dial.
+ */
+import { RegistryError } from '../oci/errors.ts';
+import { isRepositoryName, type RepositoryName } from '../oci/reference.ts';
+import type { Mirror } from './mirror.ts';
+import type { Repository } from './repository.ts';
+
+export interface RepositoryRequest {
+  readonly name: RepositoryName;
+  /** What stood before `/v2/` in the path. */
+  readonly prefix?: string | undefined;
+  /** The query's `ns`. */
+  readonly namespace?: string | undefined;
+}
+
+/** One upstream as clients may name it. */
+export interface MirroredRegistry {
+  readonly mirror: Mirror;
+  readonly namespaces: readonly string[];
+  /** On Docker Hub `alpine` is `library/alpine`. */
+  readonly impliesLibrary: boolean;
+}
+
+export class Repositories {
+  readonly #registries: readonly MirroredRegistry[];
+  readonly #default: MirroredRegistry;
+  readonly #byNamespace = new Map<string, MirroredRegistry>();
+
+  /** @param registries the first is the default */
+  constructor(registries: readonly [MirroredRegistry, ...MirroredRegistry[]]) {
+    this.#registries = registries;
+    [this.#default] = registries;
+    for (const registry of registries) {
+      for (const namespace of registry.namespaces) this.#byNamespace.set(namespace, registry);
+    }
+  }
+
+  /** @throws RegistryError NAME_UNKNOWN for an upstream that is not configured: never the default in its place */
+  find({ name, prefix, namespace }: RepositoryRequest): Repository {
+    const named = prefix ?? namespace;
+    let registry = named === undefined ? this.#registryInPath(name) : this.#byNamespace.get(named);
+    if (!registry && named !== undefined) {
+      throw new RegistryError('NAME_UNKNOWN', 'this mirror has no upstream of that name', {
+        detail: { ns: named.slice(0, 255) },
+      });
+    }
+    registry ??= this.#default;
+    return registry.mirror.repository(nameWithin(registry, name));
+  }
+
+  /** All that is cached, as names that can be pulled from here, in lexical order; `after` is exclusive. */
+  async list(after: string | undefined, limit: number): Promise<readonly string[]> {
+    const lists = this.#registries.map(async (registry) => {
+      const prefix = registry === this.#default ? '' : `${pathPrefix(registry)}/`;
+      if (after !== undefined && after >= `${prefix}\u{10ffff}`) return [];
+      const from = after?.startsWith(prefix) ? after.slice(prefix.length) : undefined;
+      const names = await registry.mirror.repositoryNames(from, limit);
+      return names.map((name) => `${prefix}${name}`).filter((name) => after === undefined || name > after);
+    });
+    return (await Promise.all(lists)).flat().sort().slice(0, limit);
+  }
+
+  /** `ghcr.io/owner/name`: the longest beginning of the path that names an upstream. */
+  #registryInPath(name: RepositoryName): MirroredRegistry | undefined {
+    for (let end = name.lastIndexOf('/'); end > 0; end = name.lastIndexOf('/', end - 1)) {
+      const registry = this.#byNamespace.get(name.slice(0, end));
+      if (registry) return registry;
+    }
+    return undefined;
+  }
+}
+
+/** BuildKit sends both the prefix and `ns`: what names the upstream is no part of the repository's name there. */
+function nameWithin(registry: MirroredRegistry, name: RepositoryName): RepositoryName {
+  const prefix = registry.namespaces.find((namespace) => name.startsWith(`${namespace}/`));
+  const rest = prefix === undefined ? name : name.slice(prefix.length + 1);
+  const full = registry.impliesLibrary && !rest.includes('/') ? `library/${rest}` : rest;
+  return isRepositoryName(full) ? full : name;
+}
+
+/** A namespace that can stand in a path; one with a port can't. */
+function pathPrefix(registry: MirroredRegistry): string {
+  return registry.namespaces.find(isRepositoryName) ?? registry.mirror.upstream.name;
+}

@@ -1,0 +1,42 @@
+/** What an upstream's failure means to our client: an upstream's fault is not the client's, and never a 401. */
+import { RegistryError } from '../oci/errors.ts';
+import type { UpstreamError } from '../upstream/upstream.ts';
+
+/**
+ * Never 401: that would make clients send us their credentials for someone else (dockerd hands Docker Hub's to whoever challenges).
+ * @param subject what was asked for, as `the manifest library/alpine:3`
+ */
+export function asRegistryError(error: UpstreamError, subject: string): RegistryError {
+  const options = { cause: error, retryAfterSeconds: error.retryAfterSeconds };
+  switch (error.failure) {
+    case 'denied':
+      // Docker Hub answers the same for what is private and for what does not exist.
+      return new RegistryError(
+        'DENIED',
+        `upstream denies access to ${subject}, or does not know it`,
+        options,
+      );
+    case 'rate-limited':
+      return new RegistryError(
+        'TOOMANYREQUESTS',
+        `upstream's pull limit is reached: ${subject} is not cached`,
+        options,
+      );
+    case 'unreachable':
+      return new RegistryError(
+        'UNAVAILABLE',
+        `upstream can't be reached and ${subject} is not cached`,
+        options,
+      );
+    case 'protocol':
+      return new RegistryError('UNAVAILABLE', `upstream sent no valid answer for ${subject}`, {
+        ...options,
+        status: 502,
+      });
+  }
+}
+
+/** Failures of the moment: what is cached may be served instead. `denied` is an answer, not a failure. */
+export function allowsStale(error: UpstreamError): boolean {
+  return error.failure !== 'denied';
+}

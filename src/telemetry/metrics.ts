@@ -1,0 +1,199 @@
+/** Every metric of the process, declared in one place. Labels come from closed sets: never a repository or a digest. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Upstream } from '../upstream/upstream.ts';
+
+export interface ServedRequest {
+  readonly route: string;
+  readonly method: string;
+  readonly status: number;
+  readonly source?: 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
+  readonly bytes: number;
+  readonly durationMs: number;
+}
+
+export interface UpstreamExchange {
+  readonly kind: string;
+  readonly method: string;
+  /** A status, or why there was none. */
+  readonly outcome: string;
+}
+
+/** What is read when somebody scrapes. */
+export interface CacheState {
+  readonly blobs: number;
+  readonly manifests: number;
+  /** Bytes in the cache, and how many it may have. */
+  readonly used: number;
+  readonly limit: number;
+  readonly downloads: number;
+  readonly upstreams: readonly Pick<Upstream, 'name' | 'rateLimit'>[];
+}
+
+/** A method that no client sends to a registry is counted as one of them all. */
+const METHODS = new Set(['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']);
+const CACHED_TYPES = ['blob', 'manifest'] as const;
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests = this.#counter('entrepot_requests_total', 'Requests on the registry listener.', [
+    'route',
+    'method',
+    'status',
+    'source',
+  ]);
+  readonly #servedBytes = this.#counter('entrepot_served_bytes_total', 'Bytes of bodies sent to clients.', [
+    'route',
+  ]);
+  readonly #duration = new Histogram({
+    name: 'entrepot_request_duration_seconds',
+    help: 'From the request to the end of its answer.',
+    labelNames: ['route', 'source'],
+    buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300],
+    registers: [this.#registry],
+  });
+  readonly #upstreamRequests = this.#counter('entrepot_upstream_requests_total', 'Requests to upstreams.', [
+    'kind',
+    'method',
+    'outcome',
+  ]);
+  readonly #fetchedBytes = this.#counter(
+    'entrepot_fetched_bytes_total',
+    'Bytes of content received from upstreams.',
+    ['type'],
+  );
+  readonly #downloads = this.#counter('entrepot_downloads_total', 'Blobs fetched, by how that ended.', [
+    'outcome',
+  ]);
+  readonly #downloadRetries = this.#counter(
+    'entrepot_download_retries_total',
+    'Downloads taken up again.',
+    [],
+  );
+  readonly #evictedBytes = this.#counter(
+    'entrepot_evicted_bytes_total',
+    'Bytes evicted to stay within the bound.',
+    [],
+  );
+  readonly #evictedBlobs = this.#counter(
+    'entrepot_evicted_blobs_total',
+    'Blobs evicted to stay within the bound.',
+    [],
+  );
+  readonly #lostBlobs = this.#counter(
+    'entrepot_lost_blobs_total',
+    'Blobs that were missing or cut short on disk.',
+    [],
+  );
+  // Under Distribution's names, so that dashboards made for its proxy go on working.
+  readonly #proxyRequests = this.#counter('registry_proxy_requests_total', 'Requests for cached content.', [
+    'type',
+  ]);
+  readonly #proxyHits = this.#counter('registry_proxy_hits_total', 'Requests served from the cache.', [
+    'type',
+  ]);
+  readonly #proxyMisses = this.#counter('registry_proxy_misses_total', 'Requests that needed upstream.', [
+    'type',
+  ]);
+  readonly #proxyPulled = this.#counter('registry_proxy_pulled_bytes_total', 'Bytes pulled from upstream.', [
+    'type',
+  ]);
+  readonly #proxyPushed = this.#counter('registry_proxy_pushed_bytes_total', 'Bytes pushed to clients.', [
+    'type',
+  ]);
+
+  constructor(version: string, readState: () => Promise<CacheState>) {
+    this.#gauge('entrepot_build_info', 'Always 1; the version is in the label.', ['version']).set(
+      { version },
+      1,
+    );
+    for (const type of CACHED_TYPES) {
+      for (const counter of [
+        this.#proxyRequests,
+        this.#proxyHits,
+        this.#proxyMisses,
+        this.#proxyPulled,
+        this.#proxyPushed,
+      ]) {
+        counter.inc({ type }, 0);
+      }
+    }
+    const blobs = this.#gauge('entrepot_cache_blobs', 'Blobs in the cache.', []);
+    const manifests = this.#gauge('entrepot_cache_manifests', 'Manifests in the cache.', []);
+    const bytes = this.#gauge('entrepot_cache_bytes', 'Bytes in the cache.', []);
+    const maxBytes = this.#gauge('entrepot_cache_max_bytes', 'Bytes that the cache may have.', []);
+    const downloads = this.#gauge('entrepot_downloads_running', 'Blobs on their way in.', []);
+    const limit = this.#gauge('entrepot_upstream_rate_limit', "Upstream's pull limit.", ['upstream']);
+    const remaining = this.#gauge('entrepot_upstream_rate_limit_remaining', 'Pulls left of that limit.', [
+      'upstream',
+    ]);
+    this.#refresh = async () => {
+      const state = await readState();
+      blobs.set(state.blobs);
+      manifests.set(state.manifests);
+      bytes.set(state.used);
+      maxBytes.set(state.limit);
+      downloads.set(state.downloads);
+      for (const { name: upstream, rateLimit } of state.upstreams) {
+        if (rateLimit?.limit !== undefined) limit.set({ upstream }, rateLimit.limit);
+        if (rateLimit?.remaining !== undefined) remaining.set({ upstream }, rateLimit.remaining);
+      }
+    };
+  }
+
+  readonly #refresh: () => Promise<void>;
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async render(): Promise<string> {
+    await this.#refresh();
+    return this.#registry.metrics();
+  }
+
+  countRequest({ route, method, status, source, bytes, durationMs }: ServedRequest): void {
+    const how = source ?? 'none';
+    this.#requests.inc({ route, method: METHODS.has(method) ? method : 'other', status, source: how });
+    this.#servedBytes.inc({ route }, bytes);
+    this.#duration.observe({ route, source: how }, durationMs / 1000);
+    const type = CACHED_TYPES.find((cached) => cached === route);
+    if (!type || source === undefined) return;
+    this.#proxyRequests.inc({ type });
+    (source === 'miss' || source === 'joined' ? this.#proxyMisses : this.#proxyHits).inc({ type });
+    this.#proxyPushed.inc({ type }, bytes);
+  }
+
+  countUpstreamExchange({ kind, method, outcome }: UpstreamExchange): void {
+    this.#upstreamRequests.inc({ kind, method, outcome });
+  }
+
+  countFetched(type: (typeof CACHED_TYPES)[number], bytes: number): void {
+    this.#fetchedBytes.inc({ type }, bytes);
+    this.#proxyPulled.inc({ type }, bytes);
+  }
+
+  countDownload(outcome: string): void {
+    this.#downloads.inc({ outcome });
+  }
+
+  countDownloadRetry(): void {
+    this.#downloadRetries.inc();
+  }
+
+  countEvicted(blobs: number, bytes: number): void {
+    this.#evictedBlobs.inc(blobs);
+    this.#evictedBytes.inc(bytes);
+  }
+
+  countLostBlob(): void {
+    this.#lostBlobs.inc();
+  }
+
+  #counter(name: string, help: string, labelNames: readonly string[]): Counter {
+    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string, labelNames: readonly string[]): Gauge {
+    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
+  }
+}
