@@ -1,0 +1,46 @@
+/** What a person reads when the mirror has started: where it listens, and what to paste where. */
+import { hostname, networkInterfaces } from 'node:os';
+import { formatBytes } from './lib/units.ts';
+import { formatCacheBound } from './config/describe-config.ts';
+import type { App } from './app.ts';
+import type { Config } from './config/config.ts';
+
+export function banner(config: Config, version: string, app: App): string {
+  const [upstream, ...others] = config.upstreams;
+  const share =
+    config.cache.maxSize.kind === 'share'
+      ? `, ${formatCacheBound(config.cache.maxSize)} of the file system`
+      : '';
+  const rows = [
+    ['registry', app.registryUrl],
+    ['admin', `${app.adminUrl}  (/healthz, /readyz, /metrics)`],
+    ['upstream', `${upstream.url}${upstream.credentials ? '' : ', anonymous'}`],
+    ...others.map((other) => ['', `${other.url} as ${other.namespaces.join(', ')}`]),
+    ['data', config.dataDir],
+    ['cache', `${formatBytes(app.usedCacheBytes)} of at most ${formatBytes(app.maxCacheBytes)}${share}`],
+  ];
+  const lines = rows.map(([name = '', value = '']) => `  ${name.padEnd(10)}${value}`);
+  const daemon = JSON.stringify({ 'registry-mirrors': [reachableUrl(app.registryUrl)] }, null, 2);
+  return [
+    `Entrepôt ${version}: what one machine pulls, nobody downloads again`,
+    '',
+    ...lines,
+    '',
+    'On each machine, in /etc/docker/daemon.json, and then restart its docker:',
+    '',
+    ...daemon.split('\n').map((line) => `  ${line}`),
+    '',
+  ].join('\n');
+}
+
+/** An address that other machines can use, where it listens on all of them. */
+function reachableUrl(listening: string): string {
+  const url = new URL(listening);
+  if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = ownAddress();
+  return url.origin;
+}
+
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((interfaces) => interfaces ?? []);
+  return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? hostname();
+}
