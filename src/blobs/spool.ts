@@ -6,7 +6,7 @@ import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Writable, type Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished } from 'node:stream/promises';
 import type { ByteRange } from '../lib/byte-range.ts';
 import { Outlet } from '../lib/outlet.ts';
 import { algorithmOf, DigestHasher, hexOf, type Digest } from '../oci/digest.ts';
@@ -139,7 +139,7 @@ export class SpoolFile implements AsyncDisposable {
       options.onBytes?.(count);
       await this.#write(wanted, options);
     };
-    await pipeline(
+    await drain(
       source,
       new Writable({
         highWaterMark: WRITE_BUFFER_BYTES,
@@ -148,7 +148,7 @@ export class SpoolFile implements AsyncDisposable {
         writev: (entries, done) =>
           void store(entries.map((entry) => entry.chunk as Uint8Array)).then(() => done(), done),
       }),
-      { signal: options.signal },
+      options.signal,
     );
   }
 
@@ -174,7 +174,7 @@ export class SpoolFile implements AsyncDisposable {
   open(): BlobContent {
     this.#users += 1;
     return {
-      size: this.size,
+      size: this.#state === 'verified' ? this.#bytesWritten : this.size,
       sendTo: (sink, range) => this.#sendTo(sink, range),
       close: () => this.#release(),
     };
@@ -220,9 +220,9 @@ export class SpoolFile implements AsyncDisposable {
     return { path: this.#path, digest: this.digest, size: this.#bytesWritten };
   }
 
-  /** Cuts off every reader, present and future, unless the bytes are already verified. */
+  /** Cuts off every reader, present and future, unless the bytes are already verified. The first cause stays. */
   fail(cause: Error): void {
-    if (this.#state === 'verified') return;
+    if (this.#state !== 'writing') return;
     this.#state = cause;
     this.#notify();
   }
@@ -243,6 +243,27 @@ export class SpoolFile implements AsyncDisposable {
   async #release(): Promise<void> {
     this.#users -= 1;
     if (this.#users === 0) await this.#handle.close();
+  }
+}
+
+/** Like a pipeline, but what had come before the source broke is written: it need not be fetched again. */
+async function drain(source: Readable, sink: Writable, signal: AbortSignal): Promise<void> {
+  const stop = () => source.destroy(signal.reason as Error);
+  signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
+  const broken = finished(source, { writable: false }).then(
+    () => undefined,
+    (cause: unknown) => cause,
+  );
+  void broken.then(() => sink.end());
+  source.pipe(sink, { end: false });
+  try {
+    await finished(sink);
+    const cause = await broken;
+    if (cause !== undefined) throw cause as Error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    source.destroy();
   }
 }
 

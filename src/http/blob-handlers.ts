@@ -54,7 +54,8 @@ async function send(
   if (length !== undefined) response.setHeader('Content-Length', length);
   const record = recordOf(response);
   // The client hears at once that it is coming (containerd waits 30 s for headers), however long the first byte takes.
-  if (record.source !== 'hit') response.flushHeaders();
+  // With an empty body the headers are the whole answer: they wait until the body is known to be right.
+  if (record.source !== 'hit' && length !== 0) response.flushHeaders();
   const sentBefore = response.socket?.bytesWritten ?? 0;
   try {
     await content.sendTo(response, range);

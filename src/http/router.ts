@@ -69,7 +69,9 @@ async function dispatch(request: Request, response: Response, repositories: Repo
   }
 }
 
-function splitTarget(target: string): { path: string; query: URLSearchParams } {
+function splitTarget(url: string): { path: string; query: URLSearchParams } {
+  // The absolute form, which every server has to take (RFC 9112, section 3.2.2).
+  const target = url.replace(/^https?:\/\/[^/?]*/i, '');
   const mark = target.indexOf('?');
   if (mark === -1) return { path: target, query: new URLSearchParams() };
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };

@@ -61,6 +61,7 @@ export class Download {
   readonly #holders = new Map<string, RepositoryKey>();
   readonly #linked = new Set<string>();
   #bytesFetched = 0;
+  #isOver = false;
 
   constructor(ports: DownloadPorts, upstream: Upstream, repository: RepositoryKey, digest: Digest) {
     this.#ports = ports;
@@ -71,6 +72,11 @@ export class Download {
     this.started.catch(() => undefined); // Those who wait for it hear of it; there may be none.
     this.admit(repository);
     this.settled = this.#run();
+  }
+
+  /** Nobody may join any more: the blob is in the store or has failed to get there, and the spool file goes. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   isFor(repository: RepositoryKey): boolean {
@@ -137,6 +143,8 @@ export class Download {
     } catch (error) {
       file.fail(error as Error);
       throw error;
+    } finally {
+      this.#isOver = true;
     }
     return { outcome: 'stored' };
   }

@@ -20,7 +20,8 @@ export class Downloads {
   }
 
   find(digest: Digest): Download | undefined {
-    return this.#running.get(digest);
+    const download = this.#running.get(digest);
+    return download?.isOver ? undefined : download;
   }
 
   /** Only for a digest that `find` does not know, with nothing awaited in between. */
@@ -34,7 +35,7 @@ export class Downloads {
   async #finish(download: Download): Promise<void> {
     using _lease = await this.#leases.share(download.digest);
     await download.settled;
-    this.#running.delete(download.digest);
+    if (this.#running.get(download.digest) === download) this.#running.delete(download.digest);
   }
 
   /** Waits for what runs until the signal aborts, then ends it; resolves when nothing is left. */

@@ -3,6 +3,7 @@
  * is given out only for a repository that upstream has shown to hold it, however many others do.
  */
 import type { BlobContent, BlobStore } from '../blobs/blob-store.ts';
+import { ContentMismatchError, SpoolFailedError } from '../blobs/spool.ts';
 import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import { SingleFlight } from '../lib/single-flight.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -64,14 +65,13 @@ export class MirrorBlobs {
     const lease = await this.#ports.leases.share(digest);
     try {
       const { content, source } = await this.#find(repository, digest);
+      const sendTo: BlobContent['sendTo'] = (sink, range) =>
+        this.#translated(repository, digest, content.sendTo(sink, range));
       const close = async () => {
         lease[Symbol.dispose]();
         await content.close();
       };
-      return {
-        content: { size: content.size, sendTo: (sink, range) => content.sendTo(sink, range), close },
-        source,
-      };
+      return { content: { size: content.size, sendTo, close }, source };
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;
@@ -153,11 +153,17 @@ export class MirrorBlobs {
     try {
       return await asked;
     } catch (error) {
-      throw error instanceof UpstreamError
-        ? asRegistryError(error, `the blob ${repository.name}@${digest}`)
+      const reason = error instanceof SpoolFailedError ? error.cause : error;
+      const failure = reason instanceof ContentMismatchError ? mismatch(reason) : reason;
+      throw failure instanceof UpstreamError
+        ? asRegistryError(failure, `the blob ${repository.name}@${digest}`)
         : error;
     }
   }
+}
+
+function mismatch(cause: ContentMismatchError): UpstreamError {
+  return new UpstreamError('protocol', cause.message, { cause });
 }
 
 function unknownBlob(digest: Digest): RegistryError {

@@ -45,7 +45,12 @@ export async function startMirror(options: MirrorOptions): Promise<RunningMirror
   const log: LogLine[] = [];
   const destination = new PassThrough();
   destination.on('data', (line: Buffer) => log.push(JSON.parse(line.toString()) as LogLine));
-  const app = await startApp(config, '0.0.0-test', createLogger({ level: 'debug', isPretty: false, destination }), options);
+  const app = await startApp(
+    config,
+    '0.0.0-test',
+    createLogger({ level: 'debug', isPretty: false, destination }),
+    options,
+  );
   let isClosed = false;
   const close = async () => {
     if (isClosed) return;
