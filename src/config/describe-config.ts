@@ -1,0 +1,69 @@
+/** The configuration in effect, as plain data that may be shown: written as in the file, secrets masked. */
+import { stringify } from 'yaml';
+import { Secret } from '../lib/secret.ts';
+import { formatBytes, formatDuration, parseBytes } from '../lib/units.ts';
+import {
+  formatListen,
+  type CacheBound,
+  type Config,
+  type SecretOrFile,
+  type UpstreamConfig,
+} from './config.ts';
+
+export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
+  const { cache } = config;
+  return {
+    listen: formatListen(config.listen),
+    admin: { listen: formatListen(config.admin.listen) },
+    ...(config.tls ? { tls: { ...config.tls } } : {}),
+    dataDir: config.dataDir,
+    upstreams: config.upstreams.map(describeUpstream),
+    cache: {
+      maxSize: formatCacheBound(cache.maxSize),
+      lowWater: formatShare(cache.lowWater),
+      memory: exactBytes(cache.memoryBytes),
+    },
+    tagTtl: formatDuration(config.tagTtlMs),
+    log: { level: config.log.level },
+    shutdownGrace: formatDuration(config.shutdownGraceMs),
+  };
+}
+
+/** The same as YAML. */
+export function formatConfig(config: Config): string {
+  return stringify(describeConfig(config));
+}
+
+export function formatCacheBound(bound: CacheBound): string {
+  return bound.kind === 'share' ? formatShare(bound.share) : exactBytes(bound.bytes);
+}
+
+function describeUpstream(upstream: UpstreamConfig): Readonly<Record<string, unknown>> {
+  const { credentials } = upstream;
+  return {
+    url: upstream.url,
+    namespaces: [...upstream.namespaces],
+    ...(credentials?.kind === 'password'
+      ? { username: credentials.username, ...describeSecret('password', credentials.password) }
+      : {}),
+    ...(credentials?.kind === 'token' ? describeSecret('token', credentials.token) : {}),
+    ...(upstream.realms.length > 0 ? { realms: [...upstream.realms] } : {}),
+    maxConnections: upstream.maxConnections,
+    connectTimeout: formatDuration(upstream.connectTimeoutMs),
+    headersTimeout: formatDuration(upstream.headersTimeoutMs),
+    bodyTimeout: formatDuration(upstream.bodyTimeoutMs),
+  };
+}
+
+function describeSecret(key: string, secret: SecretOrFile): Readonly<Record<string, string>> {
+  return secret instanceof Secret ? { [key]: secret.toString() } : { [`${key}File`]: secret.file };
+}
+
+function formatShare(share: number): string {
+  return `${Number((share * 100).toPrecision(12))}%`;
+}
+
+function exactBytes(bytes: number): string {
+  const text = formatBytes(bytes);
+  return parseBytes(text) === bytes ? text : String(bytes);
+}
