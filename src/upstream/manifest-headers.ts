@@ -1,0 +1,26 @@
+/** What the headers of an answer say of a manifest (distribution-spec v1.1.1, "Pulling manifests"). */
+import { algorithmOf, isDigest, type Digest } from '../oci/digest.ts';
+import { withoutParameters, type Descriptor } from '../oci/manifest.ts';
+import type { Reference } from '../oci/reference.ts';
+import { contentLengthOf, failed, headerOf, type HttpAnswer } from './http-answer.ts';
+
+/** What a HEAD tells of a manifest; undefined where that is not all. */
+export function descriptorIn(answer: HttpAnswer, reference: Reference): Descriptor | undefined {
+  const digest = digestIn(answer);
+  const mediaType = mediaTypeOf(answer);
+  const size = contentLengthOf(answer);
+  if (digest === undefined || mediaType === '' || size === undefined) return undefined;
+  if (reference.kind === 'tag' || digest === reference.digest) return { mediaType, digest, size };
+  // The same manifest may go by a digest of another algorithm; which of them is right, only its bytes can tell.
+  if (algorithmOf(digest) !== algorithmOf(reference.digest)) return undefined;
+  throw failed(answer.request, 'protocol', `the answer is for ${digest}`);
+}
+
+export function digestIn(answer: HttpAnswer): Digest | undefined {
+  const text = headerOf(answer, 'docker-content-digest') ?? '';
+  return isDigest(text) ? text : undefined;
+}
+
+export function mediaTypeOf(answer: HttpAnswer): string {
+  return withoutParameters(headerOf(answer, 'content-type') ?? '');
+}
