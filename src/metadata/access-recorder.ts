@@ -1,0 +1,74 @@
+/**
+ * Collects what is used and notes it in the index every few seconds, each digest at most once in `resolutionMs`:
+ * a pull costs no write of its own.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../oci/digest.ts';
+import type { MetadataStore } from './metadata-store.ts';
+
+/** About 20 MB of them; a digest that fell out is only written once more. */
+const MAX_REMEMBERED = 100_000;
+
+export interface AccessRecorderOptions {
+  /** Told when a flush that nobody waits for has failed. */
+  readonly onError: (error: unknown) => void;
+  readonly intervalMs?: number;
+  readonly resolutionMs?: number;
+  readonly clock?: () => number;
+}
+
+export class AccessRecorder {
+  readonly #store: Pick<MetadataStore, 'recordAccess'>;
+  readonly #resolutionMs: number;
+  readonly #clock: () => number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #notedAt = new LRUCache<Digest, number>({ max: MAX_REMEMBERED });
+  #used = new Set<Digest>();
+  #flushing: Promise<void> = Promise.resolve();
+
+  constructor(store: Pick<MetadataStore, 'recordAccess'>, options: AccessRecorderOptions) {
+    const { onError, intervalMs = 5000, resolutionMs = 60_000, clock = Date.now } = options;
+    this.#store = store;
+    this.#resolutionMs = resolutionMs;
+    this.#clock = clock;
+    this.#timer = setInterval(() => {
+      this.flush().catch(onError);
+    }, intervalMs);
+    this.#timer.unref();
+  }
+
+  /** A manifest stands for all that it reaches (see {@link MetadataStore.recordAccess}). */
+  record(digest: Digest): void {
+    const now = this.#clock();
+    const notedAt = this.#notedAt.get(digest);
+    if (notedAt !== undefined && now - notedAt < this.#resolutionMs) return;
+    this.#notedAt.set(digest, now);
+    this.#used.add(digest);
+  }
+
+  /** Resolves when all that was recorded before is in the index. */
+  flush(): Promise<void> {
+    const flushed = this.#flushing.then(() => this.#write());
+    this.#flushing = flushed.catch(() => undefined);
+    return flushed;
+  }
+
+  /** Ends the timer and flushes. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.flush();
+  }
+
+  async #write(): Promise<void> {
+    if (this.#used.size === 0) return;
+    const used = this.#used;
+    this.#used = new Set();
+    try {
+      await this.#store.recordAccess(used, this.#clock());
+    } catch (error) {
+      // Not kept, or the set would grow for as long as the disk is full; the next use of each is noted again.
+      for (const digest of used) this.#notedAt.delete(digest);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Keeps what is hot of any MetadataStore in memory: the tags, manifests and blobs that were found. Every write
+ * passes through here and drops what it may change once it has ended, well or not, so that nothing stale is kept.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
+import type { RepositoryName, Tag } from '../oci/reference.ts';
+import { DigestCache } from './digest-cache.ts';
+import type {
+  BlobRecord,
+  Evicted,
+  EvictionCandidate,
+  MetadataStore,
+  RepositoryKey,
+  TagRecord,
+  Totals,
+} from './metadata-store.ts';
+
+const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
+
+export class CachedMetadataStore implements MetadataStore {
+  readonly #store: MetadataStore;
+  readonly #tags: DigestCache<TagRecord>;
+  readonly #manifests: DigestCache<Manifest>;
+  readonly #blobs: DigestCache<BlobRecord>;
+
+  constructor(store: MetadataStore, maxBytes = DEFAULT_MAX_BYTES) {
+    this.#store = store;
+    const small = Math.ceil(maxBytes / 8);
+    this.#tags = new DigestCache(small, (record) => record.descriptor.digest);
+    this.#blobs = new DigestCache(small, (blob) => blob.digest);
+    this.#manifests = new DigestCache(
+      maxBytes - 2 * small,
+      (manifest) => manifest.descriptor.digest,
+      (manifest) => manifest.bytes.byteLength,
+    );
+  }
+
+  findTag(repository: RepositoryKey, tag: Tag): Promise<TagRecord | undefined> {
+    return this.#tags.find(keyOf(repository, tag), () => this.#store.findTag(repository, tag));
+  }
+
+  async saveTag(repository: RepositoryKey, record: TagRecord): Promise<void> {
+    try {
+      await this.#store.saveTag(repository, record);
+    } finally {
+      this.#tags.drop(keyOf(repository, record.tag));
+    }
+  }
+
+  async forgetTag(repository: RepositoryKey, tag: Tag): Promise<boolean> {
+    try {
+      return await this.#store.forgetTag(repository, tag);
+    } finally {
+      this.#tags.drop(keyOf(repository, tag));
+    }
+  }
+
+  listTags(repository: RepositoryKey): Promise<readonly Tag[]> {
+    return this.#store.listTags(repository);
+  }
+
+  findManifest(repository: RepositoryKey, digest: Digest): Promise<Manifest | undefined> {
+    return this.#manifests.find(keyOf(repository, digest), () =>
+      this.#store.findManifest(repository, digest),
+    );
+  }
+
+  findManifestAnywhere(digest: Digest): Promise<Descriptor | undefined> {
+    return this.#store.findManifestAnywhere(digest);
+  }
+
+  /** Adding drops nothing: absence is not kept, and content that is known stays as it is. */
+  saveManifest(repository: RepositoryKey, manifest: Manifest, links: ManifestLinks): Promise<void> {
+    return this.#store.saveManifest(repository, manifest, links);
+  }
+
+  linkManifest(repository: RepositoryKey, digest: Digest): Promise<void> {
+    return this.#store.linkManifest(repository, digest);
+  }
+
+  async unlinkManifest(repository: RepositoryKey, digest: Digest): Promise<void> {
+    try {
+      await this.#store.unlinkManifest(repository, digest);
+    } finally {
+      this.#drop(digest);
+    }
+  }
+
+  listReferrers(repository: RepositoryKey, subject: Digest): Promise<readonly Manifest[]> {
+    return this.#store.listReferrers(repository, subject);
+  }
+
+  findBlob(repository: RepositoryKey, digest: Digest): Promise<BlobRecord | undefined> {
+    return this.#blobs.find(keyOf(repository, digest), () => this.#store.findBlob(repository, digest));
+  }
+
+  linkBlob(repository: RepositoryKey, blob: BlobRecord): Promise<void> {
+    return this.#store.linkBlob(repository, blob);
+  }
+
+  async forgetBlob(digest: Digest): Promise<boolean> {
+    try {
+      return await this.#store.forgetBlob(digest);
+    } finally {
+      this.#drop(digest);
+    }
+  }
+
+  listRepositories(
+    upstream: string,
+    after: string | undefined,
+    limit: number,
+  ): Promise<readonly RepositoryName[]> {
+    return this.#store.listRepositories(upstream, after, limit);
+  }
+
+  recordAccess(digests: Iterable<Digest>, at: number): Promise<void> {
+    return this.#store.recordAccess(digests, at);
+  }
+
+  leastRecentlyUsed(limit: number, skip?: number): Promise<readonly EvictionCandidate[]> {
+    return this.#store.leastRecentlyUsed(limit, skip);
+  }
+
+  async evict(candidate: Pick<EvictionCandidate, 'kind' | 'digest'>): Promise<Evicted> {
+    let evicted: Evicted;
+    try {
+      evicted = await this.#store.evict(candidate);
+    } catch (error) {
+      // What went before it failed is not known.
+      for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.clear();
+      throw error;
+    }
+    for (const digest of [candidate.digest, ...evicted.manifests]) this.#drop(digest);
+    return evicted;
+  }
+
+  totals(): Promise<Totals> {
+    return this.#store.totals();
+  }
+
+  recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void> {
+    return this.#store.recordFound(blobs, at);
+  }
+
+  listBlobs(): AsyncIterable<BlobRecord> {
+    return this.#store.listBlobs();
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  #drop(digest: Digest): void {
+    for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.dropDigest(digest);
+  }
+}
+
+/** Names, tags and digests hold no space; an upstream may. */
+function keyOf(repository: RepositoryKey, rest: Tag | Digest): string {
+  return `${repository.name} ${rest} ${repository.upstream}`;
+}

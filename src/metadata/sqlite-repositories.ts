@@ -1,0 +1,46 @@
+/** The rows of repositories, to which everything that a repository holds is linked. They are few, and stay. */
+import type { Database, Statement } from 'better-sqlite3';
+import type { RepositoryName } from '../oci/reference.ts';
+import type { RepositoryKey } from './metadata-store.ts';
+
+/** How a `DELETE ... RETURNING` on a table with a `repository_id` tells which repository it was. */
+export const RETURNING_REPOSITORY = `
+  (SELECT upstream FROM repositories WHERE id = repository_id) AS upstream,
+  (SELECT name FROM repositories WHERE id = repository_id) AS repository`;
+
+export interface RepositoryRow {
+  readonly upstream: string;
+  readonly repository: RepositoryName;
+}
+
+export function keyOf(row: RepositoryRow): RepositoryKey {
+  return { upstream: row.upstream, name: row.repository };
+}
+
+export class SqliteRepositories {
+  readonly #find: Statement<[string, string], { id: number }>;
+  readonly #add: Statement<[string, string], { id: number }>;
+  readonly #list: Statement<[string, string, number], { name: RepositoryName }>;
+
+  constructor(db: Database) {
+    this.#find = db.prepare('SELECT id FROM repositories WHERE upstream = ? AND name = ?');
+    this.#add = db.prepare('INSERT INTO repositories (upstream, name) VALUES (?, ?) RETURNING id');
+    this.#list = db.prepare(`
+      SELECT name FROM repositories
+      WHERE upstream = ? AND name > ?
+        AND (EXISTS (SELECT 1 FROM repository_manifests WHERE repository_id = id)
+          OR EXISTS (SELECT 1 FROM repository_blobs WHERE repository_id = id))
+      ORDER BY name LIMIT ?`);
+  }
+
+  /** For a row that is about to be linked to it; called inside that row's transaction. */
+  idOf({ upstream, name }: RepositoryKey): number {
+    const row = this.#find.get(upstream, name) ?? this.#add.get(upstream, name);
+    if (row === undefined) throw new Error(`the index gave no row to the repository ${name}`);
+    return row.id;
+  }
+
+  list(upstream: string, after: string | undefined, limit: number): readonly RepositoryName[] {
+    return this.#list.all(upstream, after ?? '', limit).map((row) => row.name);
+  }
+}
