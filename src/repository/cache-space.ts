@@ -77,8 +77,9 @@ export class CacheSpace {
   async #take(bytes: number): Promise<boolean> {
     return this.#inTurn(async () => {
       const { used, limit } = await this.#usage();
+      // Nobody loses a blob for what would not fit even in an empty cache.
+      if (this.#reserved + bytes > limit) return false;
       const wanted = used + this.#reserved + bytes;
-      if (bytes > limit) return false;
       if (wanted > limit) {
         const evicted = await this.#evict(wanted - limit * this.#options.lowWater);
         if (wanted - evicted.bytes > limit) return false;
