@@ -12,7 +12,9 @@ const ASSETS: readonly string[] = ['.sql'];
 
 rmSync(DIST, { recursive: true, force: true });
 const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
-execFileSync(process.execPath, [compiler, '--project', join(ROOT, 'tsconfig.build.json')], { stdio: 'inherit' });
+execFileSync(process.execPath, [compiler, '--project', join(ROOT, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+});
 cpSync(SRC, DIST, {
   recursive: true,
   filter: (path) => statSync(path).isDirectory() || ASSETS.includes(extname(path)),

@@ -10,7 +10,6 @@ import { ListeningServer } from './http/server.ts';
 import { TlsFiles } from './http/tls-files.ts';
 import { JobRunner } from './jobs/job-runner.ts';
 import { AccessRecorder } from './metadata/access-recorder.ts';
-import { reconcileIndex } from './metadata/reconcile.ts';
 import { Observers } from './observers.ts';
 import { BlobLeases } from './repository/blob-leases.ts';
 import { CacheSpace } from './repository/cache-space.ts';
@@ -27,6 +26,8 @@ import { UpstreamError, type Upstream } from './upstream/upstream.ts';
 export interface AppOverrides {
   readonly now?: () => number;
   readonly upstream?: (config: UpstreamConfig) => Upstream;
+  /** How often it is looked whether the TLS files have changed. */
+  readonly tlsPollMs?: number;
 }
 
 export interface App {
@@ -59,7 +60,7 @@ export async function startApp(
   const repositories = new Repositories(registries as [MirroredRegistry, ...MirroredRegistry[]]);
   core.readUpstreams = () => registries.map(({ mirror: { upstream } }) => upstream);
 
-  const tls = config.tls && (await loadTls(config.tls, log));
+  const tls = config.tls && (await loadTls(config.tls, log, overrides.tlsPollMs));
   const admin = await ListeningServer.listen(
     createAdminApp({
       findFaults: () => findFaults(core, config.dataDir),
@@ -124,7 +125,7 @@ async function openCore(
     { spool, blobs, metadata, space, observe: observers.download, pause: pauseUntil },
     leases,
   );
-  const jobs = startJobs(storage, space, now, log);
+  const jobs = startJobs(storage, space, log);
   started.defer(() => jobs.close());
 
   const mirrorPorts: MirrorPorts = {
@@ -176,36 +177,33 @@ function connect(config: UpstreamConfig, version: string, observers: Observers):
   });
 }
 
-function startJobs(
-  { metadata, blobs, wasCutShort }: Storage,
-  space: CacheSpace,
-  now: () => number,
-  log: Logger,
-): JobRunner {
+function startJobs({ reconcile }: Storage, space: CacheSpace, log: Logger): JobRunner {
   const jobs = new JobRunner(({ name }, err) => log.error({ err, job: name }, 'a job failed'));
   const trim = { name: 'trim', intervalMs: TRIM_INTERVAL_MS, run: () => space.trim() };
-  const reconcile = {
-    name: 'reconcile',
-    intervalMs: Infinity,
-    run: async () => {
-      log.warn(
-        await reconcileIndex(metadata, blobs, now),
-        'the index was reconciled with the disk after a crash',
-      );
-    },
-  };
   jobs.start(trim);
+  // Meanwhile requests are served: what is missing is noticed when it is asked for.
+  const reconciled = reconcile
+    ? jobs.runNow({
+        name: 'reconcile',
+        intervalMs: Infinity,
+        run: async (signal) => {
+          log.warn(await reconcile(signal), 'the index was reconciled with the disk after a crash');
+        },
+      })
+    : Promise.resolve();
   // A smaller bound than the last time takes effect at once.
-  void (wasCutShort ? jobs.runNow(reconcile) : Promise.resolve()).then(() => jobs.runNow(trim));
+  void reconciled.then(() => jobs.runNow(trim));
   return jobs;
 }
 
 function loadTls(
   files: { readonly certificate: string; readonly key: string },
   log: Logger,
+  pollMs?: number,
 ): Promise<TlsFiles> {
   return TlsFiles.load({
     ...files,
+    pollMs,
     onReload: (err) => {
       if (err) log.error({ err }, 'the changed TLS files can not be used; the old ones stay');
       else log.info('the TLS files changed and are in use');

@@ -2,10 +2,16 @@
 import { hostname, networkInterfaces } from 'node:os';
 import { formatBytes } from './lib/units.ts';
 import { formatCacheBound } from './config/describe-config.ts';
-import type { App } from './app.ts';
 import type { Config } from './config/config.ts';
 
-export function banner(config: Config, version: string, app: App): string {
+export interface Listening {
+  readonly registryUrl: string;
+  readonly adminUrl: string;
+  readonly maxCacheBytes: number;
+  readonly usedCacheBytes: number;
+}
+
+export function banner(config: Config, version: string, app: Listening): string {
   const [upstream, ...others] = config.upstreams;
   const share =
     config.cache.maxSize.kind === 'share'

@@ -50,21 +50,32 @@ async function serve(config: Config): Promise<number> {
       process.exit(EXIT.failure);
     });
   }
+  const asked = askedToStop();
   const app = await startApp(config, version, log);
   screen.write(`${banner(config, version, app)}\n`);
   log.info({ version, registry: app.registryUrl, admin: app.adminUrl, dataDir: config.dataDir }, 'listening');
 
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
-  });
-  log.info({ signal }, 'stopping: what runs may finish');
-  // Whoever asks twice does not want to wait.
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(EXIT.failure));
+  log.info({ signal: await asked }, 'stopping: what runs may finish');
   await app.close();
   log.info('stopped');
   // Should anything still hold the process, it ends all the same.
   setTimeout(() => process.exit(EXIT.success), 1000).unref();
   return EXIT.success;
+}
+
+/** Resolves at the first signal. It listens from the start on: as process 1 of a container, one without ears would live on. */
+function askedToStop(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  let isAsked = false;
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      // Whoever asks twice does not want to wait.
+      if (isAsked) process.exit(EXIT.failure);
+      isAsked = true;
+      resolve(name);
+    });
+  }
+  return promise;
 }
 
 async function run(): Promise<number> {

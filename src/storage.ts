@@ -1,5 +1,5 @@
 /** Opens what lies on disk, in the order in which one needs the other: the lock, blobs, spool, and the index. */
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { BlobStore } from './blobs/blob-store.ts';
@@ -7,9 +7,11 @@ import { BufferPool } from './blobs/buffers.ts';
 import { DiskBlobStore } from './blobs/disk-blob-store.ts';
 import { HotBlobStore } from './blobs/hot-blob-store.ts';
 import { Spool } from './blobs/spool.ts';
+import { systemMessage } from './lib/system-message.ts';
 import { CachedMetadataStore } from './metadata/cached-metadata-store.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
-import { rebuildIndex } from './metadata/rebuild.ts';
+import { rebuildIndex, type RebuildCounts } from './metadata/rebuild.ts';
+import { reconcileIndex, type ReconcileCounts } from './metadata/reconcile.ts';
 import { RecordDirectory } from './metadata/record-directory.ts';
 import { lockDirectory } from './metadata/sqlite-lock.ts';
 import { openSqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
@@ -18,8 +20,8 @@ export interface Storage {
   readonly blobs: BlobStore;
   readonly spool: Spool;
   readonly metadata: MetadataStore;
-  /** The process that had it before did not close it: rows and files may disagree. */
-  readonly wasCutShort: boolean;
+  /** There where the process that had it before did not close it: rows and files may disagree until it has run. */
+  readonly reconcile: ((signal: AbortSignal) => Promise<ReconcileCounts>) | undefined;
   close(): Promise<void>;
 }
 
@@ -35,48 +37,53 @@ const INDEX_FILE = 'index.sqlite';
 
 /** @throws Error where the directory can't be used, or another process uses it */
 export async function openStorage({ dataDir, memoryBytes, now, log }: StorageOptions): Promise<Storage> {
-  await mkdir(dataDir, { recursive: true });
+  await makeWritable(dataDir);
+  await using opening = new AsyncDisposableStack();
   const lock = lockDirectory(dataDir);
-  try {
-    const buffers = new BufferPool();
-    const files = await DiskBlobStore.open(join(dataDir, 'blobs'), buffers);
-    const spool = await Spool.open(join(dataDir, 'spool'), buffers);
-    const records = new RecordDirectory(join(dataDir, 'repositories'), (err) =>
-      log.warn({ err }, 'a record of the index could not be written; a rebuild would miss it'),
-    );
-    const opened = openSqliteMetadataStore({ path: join(dataDir, INDEX_FILE), records, clock: now });
-    if (opened.setAside) {
-      log.error(
-        { err: opened.setAside.reason, path: opened.setAside.path },
-        'the index was corrupt; it is set aside',
-      );
-    }
-    if (opened.isNew) {
-      const counts = await rebuildIndex(
-        opened,
-        records,
-        files,
-        (soFar) => log.info(soFar, 'rebuilding the index'),
-        now,
-      );
-      if (counts.blobs + counts.manifests > 0) log.warn(counts, 'the index was rebuilt from the disk');
-    }
-    const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2);
-    const blobs = new HotBlobStore(files, memoryBytes / 2);
-    return {
-      blobs,
-      spool,
-      metadata,
-      wasCutShort: !opened.isNew && !opened.wasClean,
-      close: async () => {
-        await metadata.close();
-        await blobs.close();
-        lock.release();
-      },
+  opening.defer(() => lock.release());
+  const buffers = new BufferPool();
+  const files = await DiskBlobStore.open(join(dataDir, 'blobs'), buffers);
+  const spool = await Spool.open(join(dataDir, 'spool'), buffers);
+  const records = new RecordDirectory(join(dataDir, 'repositories'), (err) =>
+    log.warn({ err }, 'a record of the index could not be written; a rebuild would miss it'),
+  );
+  const opened = openSqliteMetadataStore({ path: join(dataDir, INDEX_FILE), records, clock: now });
+  const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2);
+  opening.defer(() => metadata.close());
+  if (opened.setAside) {
+    const { reason: err, path } = opened.setAside;
+    log.error({ err, path }, 'the index was corrupt; it is set aside');
+  }
+  if (opened.isNew) {
+    const onProgress = (soFar: RebuildCounts) => {
+      // A directory that is new has nothing to tell of.
+      if (soFar.blobs + soFar.manifests > 0) log.info(soFar, 'rebuilding the index');
     };
-  } catch (error) {
-    lock.release();
-    throw error;
+    const counts = await rebuildIndex(opened, records, files, onProgress, now);
+    if (counts.blobs + counts.manifests > 0) log.warn(counts, 'the index was rebuilt from the disk');
+  }
+  const blobs = new HotBlobStore(files, memoryBytes / 2);
+  const reconcile = async (signal: AbortSignal) => {
+    const counts = await reconcileIndex(metadata, blobs, now, signal);
+    opened.reconciled();
+    return counts;
+  };
+  const open = opening.move();
+  return {
+    blobs,
+    spool,
+    metadata,
+    reconcile: opened.isNew || opened.wasClean ? undefined : reconcile,
+    close: () => open.disposeAsync(),
+  };
+}
+
+async function makeWritable(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+    await access(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new Error(`the data directory ${directory} can't be used: ${systemMessage(cause)}`, { cause });
   }
 }
 

@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { Repository } from '../repository/repository.ts';
 import { recordOf } from './request-record.ts';
-import { matchesEtag, sendNotModified, setContentHeaders } from './responses.ts';
+import { isEtagOf, sendNotModified, setContentHeaders } from './responses.ts';
 
 const MEDIA_TYPE = 'application/octet-stream';
 
@@ -74,7 +74,9 @@ function wantedRange(
   size: number | undefined,
 ): ReturnType<typeof parseRange> {
   const condition = request.get('if-range');
-  if (size === undefined || (condition !== undefined && !matchesEtag(condition, digest))) return undefined;
+  // An empty blob has no parts: `bytes=0-`, which some clients always send, is all of it (as it is to Go's servers).
+  if (size === undefined || size === 0 || (condition !== undefined && !isEtagOf(digest, condition)))
+    return undefined;
   return parseRange(request.headers.range, size);
 }
 

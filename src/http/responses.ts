@@ -45,10 +45,15 @@ export function sendNotModified(request: Request, response: Response, digest: Di
   return true;
 }
 
-/** A list of tags, weak ones included, or `*`. Some clients send the digest without the quotes. */
-export function matchesEtag(header: string, digest: Digest): boolean {
+/** A list of tags, weak ones included, or `*`. */
+function matchesEtag(header: string, digest: Digest): boolean {
   const tags = header.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-  return tags.some((tag) => tag === '*' || tag === etagOf(digest) || tag === digest);
+  return tags.some((tag) => tag === '*' || isEtagOf(digest, tag));
+}
+
+/** Some clients send the digest without the quotes. */
+export function isEtagOf(digest: Digest, tag: string): boolean {
+  return tag === etagOf(digest) || tag === digest;
 }
 
 function etagOf(digest: Digest): string {

@@ -1,12 +1,16 @@
 /** One listener: HTTP or HTTPS, with the timeouts that clients need, and an end that lets running answers finish. */
+import { once } from 'node:events';
 import {
   createServer as createHttpServer,
+  type IncomingMessage,
   type RequestListener,
   type Server,
   type ServerOptions,
+  type ServerResponse,
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { systemMessage } from '../lib/system-message.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { TlsFiles } from './tls-files.ts';
 
@@ -26,10 +30,28 @@ export class ListeningServer {
   readonly url: string;
   readonly #server: Server | HttpsServer;
   readonly #tls: TlsFiles | undefined;
+  readonly #connections = new Set<Socket>();
+  /** Those of them on which nobody has asked for anything yet. */
+  readonly #unused = new Set<Socket>();
+  readonly #answers = new Set<ServerResponse>();
 
   private constructor(server: Server | HttpsServer, tls: TlsFiles | undefined) {
     this.#server = server;
     this.#tls = tls;
+    server.on('connection', (socket: Socket) => keepWhileOpen(this.#connections, socket));
+    server.on(tls ? 'secureConnection' : 'connection', (socket: Socket) =>
+      keepWhileOpen(this.#unused, socket),
+    );
+    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      this.#unused.delete(socket);
+      keepWhileOpen(this.#answers, response);
+    });
+    server.on('clientError', (error: Error, socket: Socket) => {
+      const isAnswering = [...this.#answers].some((answer) => answer.socket === socket && answer.headersSent);
+      // A refusal would become part of the answer that is under way.
+      if (isAnswering) socket.destroy();
+      else refuse(error, socket);
+    });
     const { address, port, family } = server.address() as AddressInfo;
     this.url = `${tls ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
@@ -43,16 +65,14 @@ export class ListeningServer {
     const server = tls
       ? createHttpsServer({ ...SERVER_OPTIONS, ...tls.current }, app)
       : createHttpServer(SERVER_OPTIONS, app);
-    server.on('clientError', refuse);
     // A push asks first; it gets its answer before it sends a body for nothing.
-    server.on('checkContinue', app);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host, port }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    server.on('checkContinue', (request, response) => server.emit('request', request, response));
+    try {
+      server.listen({ host, port });
+      await once(server, 'listening');
+    } catch (cause) {
+      throw new Error(`can't listen on ${host}:${port}: ${systemMessage(cause)}`, { cause });
+    }
     // Connections that are open keep the certificate that they were made with.
     if (tls) tls.watch((files) => (server as HttpsServer).setSecureContext(files));
     return new ListeningServer(server, tls);
@@ -65,15 +85,30 @@ export class ListeningServer {
     this.#server.prependListener('request', (_request, response) =>
       response.setHeader('Connection', 'close'),
     );
-    // close() ends idle connections once; one that ends its answer after that would stay open for as long as it may idle.
-    const sweep = setInterval(() => this.#server.closeIdleConnections(), 100);
-    const cutOff = () => this.#server.closeAllConnections();
+    const endIdle = () => {
+      this.#server.closeIdleConnections();
+      // To Node a connection is busy until its first request; Go's clients dial ahead, and may then not need it.
+      for (const socket of this.#unused) socket.destroy();
+    };
+    endIdle();
+    // A connection whose answer ends after this would stay open for as long as it may idle.
+    const sweep = setInterval(endIdle, 100);
+    const cutOff = () => {
+      this.#server.closeAllConnections();
+      // To Node a connection is none before its TLS handshake.
+      for (const socket of this.#connections) socket.destroy();
+    };
     grace.addEventListener('abort', cutOff);
     if (grace.aborted) cutOff();
     await closed;
     clearInterval(sweep);
     grace.removeEventListener('abort', cutOff);
   }
+}
+
+function keepWhileOpen<T extends Socket | ServerResponse>(open: Set<T>, item: T): void {
+  open.add(item);
+  item.once('close', () => open.delete(item));
 }
 
 const STATUS_OF_PARSE_ERROR: Readonly<Record<string, string>> = {

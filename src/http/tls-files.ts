@@ -13,7 +13,8 @@ export interface TlsFilesOptions {
   readonly key: string;
   /** Hears of each change: with an error where the new pair can't be used, and the old one stays. */
   readonly onReload: (error?: Error) => void;
-  readonly intervalMs?: number;
+  /** Five seconds unless given. */
+  readonly pollMs?: number | undefined;
 }
 
 /** By polling: it sees the swapped symbolic links of Kubernetes secrets and files on network mounts, as events do not. */
@@ -35,7 +36,7 @@ export class TlsFiles {
   }
 
   watch(use: (pair: KeyPair) => void): void {
-    const { certificate, key, onReload, intervalMs = POLL_MS } = this.#options;
+    const { certificate, key, onReload, pollMs = POLL_MS } = this.#options;
     const reload = () => {
       readPair(this.#options).then(
         (pair) => {
@@ -45,8 +46,7 @@ export class TlsFiles {
         (error: unknown) => onReload(error as Error),
       );
     };
-    for (const path of [certificate, key])
-      watchFile(path, { interval: intervalMs, persistent: false }, reload);
+    for (const path of [certificate, key]) watchFile(path, { interval: pollMs, persistent: false }, reload);
     this.#stop = () => {
       for (const path of [certificate, key]) unwatchFile(path, reload);
     };
@@ -62,7 +62,10 @@ async function readPair({ certificate, key }: TlsFilesOptions): Promise<KeyPair>
   try {
     createSecureContext(pair);
   } catch (cause) {
-    throw new Error(`the certificate ${certificate} and the key ${key} can't be used together`, { cause });
+    const { message } = cause as Error;
+    throw new Error(`the certificate ${certificate} and the key ${key} can't be used together: ${message}`, {
+      cause,
+    });
   }
   return pair;
 }

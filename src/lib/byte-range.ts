@@ -42,7 +42,8 @@ export interface ContentRange extends ByteRange {
 export function parseContentRange(header: string | undefined): ContentRange | undefined {
   const match = header === undefined ? null : /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(header.trim());
   if (!match) return undefined;
-  const [start, last, size] = [Number(match[1]), Number(match[2]), match[3]];
-  if (last < start) return undefined;
-  return { start, end: last + 1, size: size === '*' ? undefined : Number(size) };
+  const [start, last] = [Number(match[1]), Number(match[2])];
+  const size = match[3] === '*' ? undefined : Number(match[3]);
+  if (last < start || (size !== undefined && size <= last)) return undefined;
+  return { start, end: last + 1, size };
 }

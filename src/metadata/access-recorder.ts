@@ -23,7 +23,8 @@ export class AccessRecorder {
   readonly #clock: () => number;
   readonly #timer: NodeJS.Timeout;
   readonly #notedAt = new LRUCache<Digest, number>({ max: MAX_REMEMBERED });
-  #used = new Set<Digest>();
+  /** By the second in which they were used: what was used first goes first, within one flush too. */
+  #used = new Map<number, Set<Digest>>();
   #flushing: Promise<void> = Promise.resolve();
 
   constructor(store: Pick<MetadataStore, 'recordAccess'>, options: AccessRecorderOptions) {
@@ -43,7 +44,10 @@ export class AccessRecorder {
     const notedAt = this.#notedAt.get(digest);
     if (notedAt !== undefined && now - notedAt < this.#resolutionMs) return;
     this.#notedAt.set(digest, now);
-    this.#used.add(digest);
+    const second = Math.floor(now / 1000) * 1000;
+    const used = this.#used.get(second);
+    if (used) used.add(digest);
+    else this.#used.set(second, new Set([digest]));
   }
 
   /** Resolves when all that was recorded before is in the index. */
@@ -60,14 +64,13 @@ export class AccessRecorder {
   }
 
   async #write(): Promise<void> {
-    if (this.#used.size === 0) return;
     const used = this.#used;
-    this.#used = new Set();
+    this.#used = new Map();
     try {
-      await this.#store.recordAccess(used, this.#clock());
+      for (const [at, digests] of used) await this.#store.recordAccess(digests, at);
     } catch (error) {
-      // Not kept, or the set would grow for as long as the disk is full; the next use of each is noted again.
-      for (const digest of used) this.#notedAt.delete(digest);
+      // Not kept, or the sets would grow for as long as the disk is full; the next use of each is noted again.
+      for (const digests of used.values()) for (const digest of digests) this.#notedAt.delete(digest);
       throw error;
     }
   }

@@ -11,13 +11,19 @@ export interface BlobFiles {
 }
 
 /** Gives a row to each of them that has none; resolves to how many there are. */
-export async function recordFiles(store: MetadataStore, blobs: BlobFiles, now: number): Promise<number> {
+export async function recordFiles(
+  store: MetadataStore,
+  blobs: BlobFiles,
+  now: number,
+  signal?: AbortSignal,
+): Promise<number> {
   let count = 0;
   let batch: BlobRecord[] = [];
   for await (const blob of blobs.list()) {
     count += 1;
     batch.push(blob);
     if (batch.length < BATCH) continue;
+    signal?.throwIfAborted();
     await store.recordFound(batch, now);
     batch = [];
   }

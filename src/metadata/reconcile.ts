@@ -10,23 +10,28 @@ export interface ReconcileCounts {
 }
 
 /**
- * Files first, rows second: a row made for a file that goes meanwhile is then seen again. What it records counts
- * as used now.
+ * May run while others use the index; the counts are then about right. Files first, rows second: a row made for a
+ * file that goes meanwhile is then seen again. What it records counts as used now. Throws the signal's reason once
+ * that is aborted: what it did by then holds.
  */
 export async function reconcileIndex(
   store: MetadataStore,
   blobs: BlobFiles,
   clock: () => number = Date.now,
+  signal?: AbortSignal,
 ): Promise<ReconcileCounts> {
   const before = await store.totals();
-  await recordFiles(store, blobs, clock());
-  const recorded = (await store.totals()).blobs - before.blobs;
+  await recordFiles(store, blobs, clock(), signal);
+  const recorded = Math.max(0, (await store.totals()).blobs - before.blobs);
   let forgotten = 0;
   for await (const { digest, size } of store.listBlobs()) {
+    signal?.throwIfAborted();
     const file = await blobs.stat(digest);
     if (file?.size === size) continue;
     if (await store.forgetBlob(digest)) forgotten += 1;
-    if (file !== undefined) await store.recordFound([file], clock());
+    // Asked again: a download may have brought it after the first look, and its row went just now.
+    const kept = await blobs.stat(digest);
+    if (kept !== undefined) await store.recordFound([kept], clock());
   }
   return { recorded, forgotten };
 }

@@ -47,10 +47,10 @@ export function markRebuilt(db: Database.Database): void {
   db.exec('UPDATE state SET rebuilt = 1');
 }
 
-/** Ends the use of the file in order. */
-export function closeDatabase(db: Database.Database): void {
+/** @param isSound rows and files agree: the next process need not look */
+export function closeDatabase(db: Database.Database, isSound: boolean): void {
   if (!db.open) return;
-  db.exec('UPDATE state SET closed = 1');
+  if (isSound) db.exec('UPDATE state SET closed = 1');
   db.close();
 }
 

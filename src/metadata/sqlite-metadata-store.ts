@@ -41,6 +41,8 @@ export interface OpenedMetadataStore extends Omit<OpenedDatabase, 'db'> {
   readonly bare: MetadataStore;
   /** To be called when a rebuild has ended: until then every opening says `isNew`. */
   rebuilt(): void;
+  /** To be called when rows and files agree again: until then no closing counts as clean. */
+  reconciled(): void;
 }
 
 /** @throws Error where the file can't be opened or belongs to a newer version; a broken file is set aside. */
@@ -48,11 +50,19 @@ export function openSqliteMetadataStore(options: SqliteMetadataStoreOptions): Op
   const { path, records = noRecords, clock = Date.now } = options;
   const { db, ...opened } = openDatabase(path, clock);
   const tables = tablesOf(db);
+  const state = { isSound: opened.wasClean };
+  const close = () => closeDatabase(db, state.isSound);
   return {
     ...opened,
-    store: new SqliteMetadataStore(tables, records, clock),
-    bare: new SqliteMetadataStore(tables, noRecords, clock),
-    rebuilt: () => markRebuilt(db),
+    store: new SqliteMetadataStore(tables, records, clock, close),
+    bare: new SqliteMetadataStore(tables, noRecords, clock, close),
+    rebuilt: () => {
+      markRebuilt(db);
+      state.isSound = true;
+    },
+    reconciled: () => {
+      state.isSound = true;
+    },
   };
 }
 
@@ -70,8 +80,10 @@ class SqliteMetadataStore implements MetadataStore {
   readonly #tables: Tables;
   readonly #records: RecordKeeper;
   readonly #clock: () => number;
+  readonly #close: () => void;
 
-  constructor(tables: Tables, records: RecordKeeper, clock: () => number) {
+  constructor(tables: Tables, records: RecordKeeper, clock: () => number, close: () => void) {
+    this.#close = close;
     this.#tables = tables;
     this.#records = records;
     this.#clock = clock;
@@ -192,7 +204,7 @@ class SqliteMetadataStore implements MetadataStore {
   }
 
   async close(): Promise<void> {
-    closeDatabase(this.#tables.db);
+    this.#close();
   }
 
   #write<T>(work: () => T): T {

@@ -30,6 +30,9 @@ export const MEDIA_TYPE = {
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
 } as const;
 
+const INDEX_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]);
+const MANIFEST_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest]);
+
 /** Larger ones are refused, as clients do (podman 4 MiB, containerd about 4.4 MB). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
@@ -74,9 +77,11 @@ export function parseManifest(bytes: Uint8Array, contentType: string, expected?:
   if (!/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+$/.test(mediaType) || mediaType === 'text/html') {
     throw new InvalidManifestError(`the manifest came as Content-Type ${mediaType || '(none)'}`);
   }
-  const isIndex = 'manifests' in json;
-  if (isIndex && ('layers' in json || 'config' in json || 'fsLayers' in json)) {
-    throw new InvalidManifestError('the manifest has both manifests and layers');
+  const hasManifests = 'manifests' in json;
+  const hasLayers = 'layers' in json || 'config' in json || 'fsLayers' in json;
+  if (hasManifests && hasLayers) throw new InvalidManifestError('the manifest has both manifests and layers');
+  if ((hasLayers && INDEX_TYPES.has(mediaType)) || (hasManifests && MANIFEST_TYPES.has(mediaType))) {
+    throw new InvalidManifestError(`what came as ${mediaType} has the members of the other kind`);
   }
   return { descriptor: { mediaType, digest, size: bytes.length }, bytes };
 }
@@ -113,7 +118,8 @@ export function referrersIn(index: unknown): readonly ReferrerDescriptor[] {
       typeof entry['mediaType'] === 'string' &&
       typeof entry['digest'] === 'string' &&
       isDigest(entry['digest']) &&
-      Number.isSafeInteger(entry['size']),
+      Number.isSafeInteger(entry['size']) &&
+      (entry['size'] as number) >= 0,
   );
 }
 

@@ -40,14 +40,11 @@ export class Repositories {
 
   /** @throws RegistryError NAME_UNKNOWN for an upstream that is not configured: never the default in its place */
   find({ name, prefix, namespace }: RepositoryRequest): Repository {
-    const named = prefix ?? namespace;
-    let registry = named === undefined ? this.#registryInPath(name) : this.#byNamespace.get(named);
-    if (!registry && named !== undefined) {
-      throw new RegistryError('NAME_UNKNOWN', 'this mirror has no upstream of that name', {
-        detail: { ns: named.slice(0, 255) },
-      });
-    }
-    registry ??= this.#default;
+    const byPrefix = this.#named(prefix);
+    const byNamespace = this.#named(namespace);
+    // Who asks for one registry must not get what has the same name in another.
+    if (byPrefix && byNamespace && byPrefix !== byNamespace) throw unknownRegistry(namespace);
+    const registry = byPrefix ?? byNamespace ?? this.#registryInPath(name) ?? this.#default;
     return registry.mirror.repository(nameWithin(registry, name));
   }
 
@@ -63,6 +60,13 @@ export class Repositories {
     return (await Promise.all(lists)).flat().sort().slice(0, limit);
   }
 
+  #named(namespace: string | undefined): MirroredRegistry | undefined {
+    if (namespace === undefined) return undefined;
+    const registry = this.#byNamespace.get(namespace);
+    if (!registry) throw unknownRegistry(namespace);
+    return registry;
+  }
+
   /** `ghcr.io/owner/name`: the longest beginning of the path that names an upstream. */
   #registryInPath(name: RepositoryName): MirroredRegistry | undefined {
     for (let end = name.lastIndexOf('/'); end > 0; end = name.lastIndexOf('/', end - 1)) {
@@ -71,6 +75,12 @@ export class Repositories {
     }
     return undefined;
   }
+}
+
+function unknownRegistry(namespace = ''): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', 'this mirror has no upstream of that name', {
+    detail: { ns: namespace.slice(0, 255) },
+  });
 }
 
 /** BuildKit sends both the prefix and `ns`: what names the upstream is no part of the repository's name there. */

@@ -12,7 +12,12 @@ export interface LoggerOptions {
 
 export function createLogger({ level, isPretty, destination }: LoggerOptions): Logger {
   const target = isPretty
-    ? pretty({ colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname', singleLine: true })
+    ? pretty({
+        colorize: true,
+        translateTime: 'SYS:HH:MM:ss',
+        singleLine: true,
+        ...(destination ? { destination } : {}),
+      })
     : destination;
   const options = {
     level,

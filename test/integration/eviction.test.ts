@@ -67,6 +67,7 @@ describe('a cache with a bound', () => {
     const [first, second, third, fourth, fifth] = blobs as [Digest, Digest, Digest, Digest, Digest];
     for (const digest of [first, second, third, fourth]) {
       await expectBlob(mirror, digest);
+      await expect.poll(() => mirror.metric('entrepot_downloads_running')).toBe(0);
       time.pass(MINUTE);
     }
     await head(blobUrl(mirror, first));
@@ -99,6 +100,9 @@ describe('a cache with a bound', () => {
     ] as const) {
       await get(`${mirror.url}/v2/${REPOSITORY}/manifests/${tag}`);
       for (const { digest } of [image.config, ...image.layers]) await expectBlob(mirror, digest);
+      // A client has its bytes before they are on stable storage and recorded.
+      const stored = image === used ? 2 : 4;
+      await expect.poll(() => mirror.metric('entrepot_downloads_total{outcome="stored"}')).toBe(stored);
       time.pass(MINUTE);
     }
     await head(`${mirror.url}/v2/${REPOSITORY}/manifests/used`);
@@ -106,7 +110,6 @@ describe('a cache with a bound', () => {
     await expectBlob(mirror, upstream.pushBlob(REPOSITORY, randomBytes(3, 5 * MIB)));
     await upstream.stop();
 
-    console.log(String((await get(`${mirror.url}/v2/${REPOSITORY}/manifests/used`)).body), mirror.log.filter((l) => l.level !== 'debug').map((l) => JSON.stringify(l)).join('\n'));
     expect((await get(`${mirror.url}/v2/${REPOSITORY}/manifests/used`)).status).toBe(200);
     await expectBlob(mirror, used.layers[0]!.digest);
     expect((await get(`${mirror.url}/v2/${REPOSITORY}/manifests/unused`)).status).toBe(503);

@@ -99,6 +99,7 @@ describe('parseContentRange', () => {
     '',
     'bytes */10',
     'bytes 9-0/10',
+    'bytes 0-9/9',
     'bytes=0-9/10',
     'bytes 0-9',
     'bytes 0-9/',

@@ -38,9 +38,20 @@ describe('AccessRecorder', () => {
     expect(written).toEqual([]);
     now += 2000;
     await vi.advanceTimersByTimeAsync(2000);
-    expect(written).toEqual([{ digests: [a, b], at: 1_002_000 }]);
+    expect(written).toEqual([{ digests: [a, b], at: 1_000_000 }]);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(written).toHaveLength(1);
+  });
+
+  it('writes what was used earlier with the earlier time', async () => {
+    recorder.record(a);
+    now += 1500;
+    recorder.record(b);
+    await recorder.flush();
+    expect(written).toEqual([
+      { digests: [a], at: 1_000_000 },
+      { digests: [b], at: 1_001_000 },
+    ]);
   });
 
   it('writes a digest again only when the resolution has passed', async () => {

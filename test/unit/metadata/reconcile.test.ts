@@ -57,6 +57,29 @@ describe('reconcileIndex', () => {
     expect(await collect(store.listBlobs())).toEqual([blobOf('a', 6)]);
   });
 
+  it('stops with the reason when it is aborted', async () => {
+    await link(store, ALPINE, blobOf('a'));
+    const aborted = AbortSignal.abort(new Error('stopping'));
+    await expect(reconcileIndex(store, filesOf([]), () => 1, aborted)).rejects.toThrow('stopping');
+    expect(await store.findBlob(ALPINE, blobOf('a').digest)).toBeDefined();
+  });
+
+  it('keeps a row for what is downloaded while it looks', async () => {
+    await store.recordFound([blobOf('a', 5)], 1);
+    let isThere = false;
+    const files: BlobFiles = {
+      ...filesOf([]),
+      stat: async () => {
+        if (isThere) return blobOf('a', 5);
+        isThere = true;
+        await link(store, ALPINE, blobOf('a', 5));
+        return undefined;
+      },
+    };
+    await reconcileIndex(store, files);
+    expect(await collect(store.listBlobs())).toEqual([blobOf('a', 5)]);
+  });
+
   it('works through more than a page of each', async () => {
     const all = [...manyBlobs(3000)];
     await store.recordFound(all.slice(0, 2000), 1);

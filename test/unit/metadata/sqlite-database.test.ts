@@ -66,6 +66,17 @@ describe('openSqliteMetadataStore', () => {
     expect(await second.store.findBlob(ALPINE, layer.digest)).toEqual(layer);
   });
 
+  it('calls no closing after that clean until rows and files were made to agree', async () => {
+    open().rebuilt();
+    const at = await killed();
+    await open(at).store.close();
+    const third = open(at);
+    expect(third.wasClean).toBe(false);
+    third.reconciled();
+    await third.store.close();
+    expect(open(at).wasClean).toBe(true);
+  });
+
   it('may be closed twice', async () => {
     const { store } = open();
     await store.close();

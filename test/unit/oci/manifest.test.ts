@@ -132,6 +132,11 @@ describe('parseManifest refuses', () => {
     expect(() => parseManifest(bytesOf(json), contentType)).toThrow('but came as Content-Type');
   });
 
+  it('the members of the other kind than its media type', () => {
+    expect(() => manifest({ layers: [] }, MEDIA_TYPE.ociIndex)).toThrow('members of the other kind');
+    expect(() => manifest({ manifests: [] }, MEDIA_TYPE.dockerManifest)).toThrow('members of the other kind');
+  });
+
   it.each([
     ['layers', { layers: [] }],
     ['a config', { config: descriptor('c') }],
@@ -189,7 +194,8 @@ describe('linksOf', () => {
     ['items that are no descriptors', { layers: [null, 1, 'x', [], {}, { digest: 5 }], config: null }],
     ['digests that nobody can verify', { layers: [{ digest: 'md5:x' }, { digest: 'sha256:../..' }] }],
   ])('passes over %s', (_, json) => {
-    expect(linksOf(manifest(json))).toEqual({ blobs: [], manifests: [], subject: undefined });
+    const mediaType = 'manifests' in json ? MEDIA_TYPE.ociIndex : MEDIA_TYPE.ociManifest;
+    expect(linksOf(manifest(json, mediaType))).toEqual({ blobs: [], manifests: [], subject: undefined });
   });
 });
 

@@ -1,6 +1,7 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { RegistryUpstream } from '../../../src/upstream/registry-upstream.ts';
 import type { ExchangeEvent } from '../../../src/upstream/transport.ts';
@@ -177,6 +178,34 @@ describe('an aborted signal', () => {
     const reason = new Error('gone');
     leaver.abort(reason);
     await expect(leaving).rejects.toBe(reason);
+  });
+
+  it('ends the wait for the page of an error, with its reason', async () => {
+    const answered = Promise.withResolvers<ExchangeEvent>();
+    const observe = (event: ExchangeEvent) => event.status === 404 && answered.resolve(event);
+    await using its = await connected({ auth: 'none' }, { observe });
+    const reply = { status: 404, body: Buffer.alloc(1000) };
+    its.registry.fault({ kind: 'blob', method: 'GET' }, { reply, stall: { afterBytes: 10 } });
+    const leaver = new AbortController();
+    const leaving = its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, leaver.signal);
+    await answered.promise;
+    await new Promise(setImmediate);
+    const reason = new Error('gone');
+    leaver.abort(reason);
+    await expect(leaving).rejects.toBe(reason);
+  });
+
+  it('is listened to for as long as it takes, and no longer', async () => {
+    await using its = await connected();
+    const { signal } = new AbortController();
+    await resolve(its, signal);
+    await its.upstream.fetchManifest(REPOSITORY, TAG, signal);
+    await its.upstream.statBlob(REPOSITORY, IMAGE.config.digest, signal);
+    const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, signal);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await buffer(blob!.body);
+    await new Promise(setImmediate);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('lets nothing be asked at all', async () => {
