@@ -139,7 +139,8 @@ function upstreamSchema(readFile: ReadFile) {
           "Hosts that may act as its token service although they are not of the registry's own domain. The password is sent to them.",
       }),
       maxConnections: withDefault('32', kinds.integer(1, 1024), {
-        description: 'How many connections to it may be open at once.',
+        description:
+          'How many connections to it may carry blobs at once. Short questions, such as where a tag points, have up to eight of their own.',
       }),
       connectTimeout: withDefault('5s', kinds.duration(1, HOUR), {
         description: 'How long a connection, with its TLS handshake, may take to come about.',

@@ -20,7 +20,7 @@ export interface ExchangeEvent {
 }
 
 export interface TransportOptions {
-  /** At once, per origin. */
+  /** At once, per origin, for blobs; short questions have some of their own, never more than that. */
   readonly maxConnections: number;
   readonly connectTimeoutMs: number;
   readonly headersTimeoutMs: number;
@@ -31,20 +31,26 @@ export interface TransportOptions {
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
+/** A tag must not wait for an hour behind layers that fill every connection. */
+const MAX_QUESTION_CONNECTIONS = 8;
 
 export class Transport {
-  readonly #agent: Agent;
+  readonly #blobs: Agent;
+  readonly #questions: Agent;
   readonly #userAgent: string;
   readonly #observe: (event: ExchangeEvent) => void;
 
   constructor(options: TransportOptions) {
-    this.#agent = new Agent({
-      connections: options.maxConnections,
-      connect: { timeout: options.connectTimeoutMs },
-      headersTimeout: options.headersTimeoutMs,
-      bodyTimeout: options.bodyTimeoutMs,
-      allowH2: false,
-    });
+    const agent = (connections: number) =>
+      new Agent({
+        connections,
+        connect: { timeout: options.connectTimeoutMs },
+        headersTimeout: options.headersTimeoutMs,
+        bodyTimeout: options.bodyTimeoutMs,
+        allowH2: false,
+      });
+    this.#blobs = agent(options.maxConnections);
+    this.#questions = agent(Math.min(options.maxConnections, MAX_QUESTION_CONNECTIONS));
     this.#userAgent = options.userAgent;
     this.#observe = options.observe ?? (() => undefined);
   }
@@ -67,7 +73,7 @@ export class Transport {
 
   /** Ends all connections, and with them what still runs on them. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#blobs.destroy(), this.#questions.destroy()]);
   }
 
   async #observed(request: HttpRequest): Promise<Dispatcher.ResponseData> {
@@ -90,7 +96,7 @@ export class Transport {
     return answer;
   }
 
-  async #dispatch({ method, url, headers, signal }: HttpRequest): Promise<Dispatcher.ResponseData> {
+  async #dispatch({ kind, method, url, headers, signal }: HttpRequest): Promise<Dispatcher.ResponseData> {
     const options: Dispatcher.RequestOptions = {
       origin: url.origin,
       path: url.pathname + url.search,
@@ -100,13 +106,14 @@ export class Transport {
       // undici would close the connection behind every HEAD, and tags are revalidated by HEAD.
       reset: false,
     };
+    const agent = kind === 'blob' && method === 'GET' ? this.#blobs : this.#questions;
     try {
-      return await this.#agent.request(options);
+      return await agent.request(options);
     } catch (error) {
       // The host closed an idle connection just as we used it again: it has not read the request (RFC 9110, 9.2.2).
       const wasInUse = error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0;
       if (!wasInUse) throw error;
-      return await this.#agent.request(options);
+      return await agent.request(options);
     }
   }
 }

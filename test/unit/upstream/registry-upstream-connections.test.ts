@@ -32,6 +32,17 @@ describe('the connections of RegistryUpstream', () => {
     expect(its.registry.connections('registry')).toBe(2);
   });
 
+  it('carry a question while blobs fill all that are for them', async () => {
+    await using its = await connected({ cdn: false }, { maxConnections: 1 });
+    const digest = its.registry.pushBlob(REPOSITORY, Buffer.alloc(1_000_000, 'x'));
+    const gate = its.registry.hold({ kind: 'blob', method: 'GET' }, { afterBytes: 10 });
+    const blob = await its.upstream.fetchBlob(REPOSITORY, digest, 0, never());
+    await gate.waiting;
+    expect(await resolve(its)).toBeDefined();
+    gate.release();
+    blob?.body.destroy();
+  });
+
   it('are not held by a challenge while its token is fetched', async () => {
     await using its = await connected({}, { maxConnections: 1 });
     expect(await Promise.all([resolve(its), resolve(its), resolve(its)])).toHaveLength(3);
