@@ -140,7 +140,7 @@ function upstreamSchema(readFile: ReadFile) {
       }),
       maxConnections: withDefault('32', kinds.integer(1, 1024), {
         description:
-          'How many connections to it may carry blobs at once. Short questions, such as where a tag points, have up to eight of their own.',
+          'How many connections to it may carry blobs at once. Short questions, such as where a tag points, have up to sixteen of their own.',
       }),
       connectTimeout: withDefault('5s', kinds.duration(1, HOUR), {
         description: 'How long a connection, with its TLS handshake, may take to come about.',

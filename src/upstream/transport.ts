@@ -32,7 +32,7 @@ export interface TransportOptions {
 
 const MAX_ERROR_BYTES = 64 * 1024;
 /** A tag must not wait for an hour behind layers that fill every connection. */
-const MAX_QUESTION_CONNECTIONS = 8;
+const MAX_QUESTION_CONNECTIONS = 16;
 
 export class Transport {
   readonly #blobs: Agent;

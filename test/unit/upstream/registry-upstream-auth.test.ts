@@ -109,9 +109,9 @@ describe('Bearer authentication', () => {
     await using its = await connected();
     await resolve(its);
     its.registry.expireTokens();
-    const gate = its.registry.hold({ kind: 'manifest', status: 401 }, { times: 20 });
-    const all = Promise.all(Array.from({ length: 20 }, () => resolve(its)));
-    await gate.arrived(20);
+    const gate = its.registry.hold({ kind: 'manifest', status: 401 }, { times: 16 });
+    const all = Promise.all(Array.from({ length: 16 }, () => resolve(its)));
+    await gate.arrived(16);
     gate.release();
     expect((await all).every((resolved) => resolved !== undefined)).toBe(true);
     expect(tokensOf(its)).toBe(2);
