@@ -50,7 +50,7 @@ export async function startApp(
 ): Promise<App> {
   await using started = new AsyncDisposableStack();
   const core = await openCore(config, version, log, overrides.now ?? Date.now, started);
-  const { space, downloads, stopping, metrics, observers } = core;
+  const { space, downloads, abandoned, metrics, observers } = core;
   const registries = config.upstreams.map((upstreamConfig): MirroredRegistry => {
     const upstream = overrides.upstream?.(upstreamConfig) ?? connect(upstreamConfig, version, observers);
     started.defer(() => upstream.close());
@@ -83,8 +83,9 @@ export async function startApp(
     usedCacheBytes,
     close: async () => {
       const grace = AbortSignal.timeout(config.shutdownGraceMs);
-      stopping.abort(new UpstreamError('unreachable', 'the mirror is shutting down'));
+      core.isStopping = true;
       await Promise.all([registry.close(grace), downloads.close(grace)]);
+      abandoned.abort(new UpstreamError('unreachable', 'the mirror is shutting down'));
       await running.disposeAsync();
     },
   };
@@ -99,7 +100,8 @@ async function openCore(
   started: AsyncDisposableStack,
 ) {
   const { dataDir, cache, tagTtlMs } = config;
-  const stopping = new AbortController();
+  /** Ends what nobody waits for any more. */
+  const abandoned = new AbortController();
   const storage = await openStorage({ dataDir, memoryBytes: cache.memoryBytes, now, log });
   started.defer(() => storage.close());
   const { blobs, metadata, spool } = storage;
@@ -129,13 +131,14 @@ async function openCore(
   started.defer(() => jobs.close());
 
   const mirrorPorts: MirrorPorts = {
-    ...{ metadata, blobs, leases, downloads, space, now, tagTtlMs, signal: stopping.signal },
+    ...{ metadata, blobs, leases, downloads, space, now, tagTtlMs, signal: abandoned.signal },
     touch: (digest) => used.record(digest),
     onLost: observers.blobLost,
     onFetched: observers.manifestFetched,
   };
   const core = {
-    stopping,
+    abandoned,
+    isStopping: false,
     metadata,
     metrics,
     observers,
@@ -158,7 +161,7 @@ async function findFaults(
   core: Awaited<ReturnType<typeof openCore>>,
   dataDir: string,
 ): Promise<readonly string[]> {
-  const faults = core.stopping.signal.aborted ? ['the mirror is shutting down'] : [];
+  const faults = core.isStopping ? ['the mirror is shutting down'] : [];
   const asFault = (what: string) => (error: unknown) =>
     void faults.push(`${what}: ${(error as Error).message}`);
   await core.metadata.totals().catch(asFault('the index can not be read'));

@@ -1,5 +1,5 @@
 /** The admin listener's application: liveness, readiness and metrics, apart from what clients can reach. */
-import express, { type Express, type Request, type Response } from 'express';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 
 export interface AdminAppOptions {
   /** Resolves to what is wrong; empty when requests can be served. */
@@ -26,6 +26,10 @@ export function createAdminApp({ findFaults, metrics }: AdminAppOptions): Expres
   });
   app.use((_request: Request, response: Response) => {
     response.status(404).json({ error: 'there is nothing here; try /healthz, /readyz or /metrics' });
+  });
+  // Whoever is let in here may read what is wrong. Express knows an error handler by its four parameters.
+  app.use((error: Error, _request: Request, response: Response, _next: NextFunction) => {
+    response.status(500).json({ error: error.message });
   });
   return app;
 }

@@ -52,18 +52,10 @@ async function send(
   }
   const length = range ? range.end - range.start : content.size;
   if (length !== undefined) response.setHeader('Content-Length', length);
-  const record = recordOf(response);
   // The client hears at once that it is coming (containerd waits 30 s for headers), however long the first byte takes.
   // With an empty body the headers are the whole answer: they wait until the body is known to be right.
-  if (record.source !== 'hit' && length !== 0) response.flushHeaders();
-  const sentBefore = response.socket?.bytesWritten ?? 0;
-  try {
-    await content.sendTo(response, range);
-  } finally {
-    record.bytes = Math.max(0, (response.socket?.bytesWritten ?? sentBefore) - sentBefore);
-    if (length !== undefined) record.bytes = Math.min(record.bytes, length);
-  }
-  record.bytes = length ?? record.bytes;
+  if (recordOf(response).source !== 'hit' && length !== 0) response.flushHeaders();
+  await content.sendTo(response, range);
   response.end();
 }
 

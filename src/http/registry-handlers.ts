@@ -89,10 +89,11 @@ export async function referrers(
 ) {
   const { referrers: all, source } = await repository.referrers(digest);
   recordOf(response).source = source;
-  const artifactType = query.get('artifactType');
-  if (artifactType !== null) response.setHeader('OCI-Filters-Applied', 'artifactType');
+  // No media type has a space: it was a plus (`application/spdx+json`), which not every client encodes.
+  const artifactType = query.get('artifactType')?.replaceAll(' ', '+');
+  if (artifactType !== undefined) response.setHeader('OCI-Filters-Applied', 'artifactType');
   const manifests =
-    artifactType === null ? all : all.filter((referrer) => referrer.artifactType === artifactType);
+    artifactType === undefined ? all : all.filter((referrer) => referrer.artifactType === artifactType);
   sendJson(
     request,
     response,

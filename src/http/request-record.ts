@@ -15,15 +15,13 @@ export interface RequestRecord {
   reference?: string;
   namespace?: string;
   source?: Source;
-  /** Bytes of the body that were sent. */
+  /** Of the body, as many as were handed to the connection; about as many, where it broke. */
   bytes: number;
   status: number;
   errorCode?: ErrorCode;
   error?: Error;
   /** The client left before it had the whole answer. */
   isAborted: boolean;
-  /** Until the headers were sent. */
-  firstByteMs?: number;
   durationMs: number;
   readonly client: string | undefined;
   readonly userAgent: string | undefined;
@@ -45,6 +43,8 @@ export function beginRecord(
   done: (record: RequestRecord) => void,
 ) {
   const startedAt = performance.now();
+  const { socket } = request;
+  const sentBefore = socket.bytesWritten;
   const record: RequestRecord = {
     id,
     method: request.method,
@@ -53,7 +53,7 @@ export function beginRecord(
     status: 0,
     isAborted: false,
     durationMs: 0,
-    client: request.socket.remoteAddress,
+    client: socket.remoteAddress,
     userAgent: request.headers['user-agent'],
   };
   records.set(response, record);
@@ -61,6 +61,18 @@ export function beginRecord(
     record.durationMs = performance.now() - startedAt;
     record.status = response.headersSent ? response.statusCode : 499;
     record.isAborted = !response.writableFinished;
+    record.bytes = bodyBytes(request.method, response, socket.bytesWritten - sentBefore);
     done(record);
   });
+}
+
+function bodyBytes(method: string, response: Response, bytesOnSocket: number): number {
+  if (!response.headersSent || method === 'HEAD' || response.statusCode === 304) return 0;
+  const length = Number(response.getHeader('Content-Length') ?? Infinity);
+  if (response.writableFinished && length !== Infinity) return length;
+  // A name, a value and four characters for each header, and as much again for the status line and what Node.js adds.
+  const headers = Object.entries(response.getHeaders()).map(
+    ([name, value]) => `${name}: ${String(value)}\r\n`,
+  );
+  return Math.min(length, Math.max(0, bytesOnSocket - headers.join('').length - 100));
 }

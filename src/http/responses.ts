@@ -2,7 +2,6 @@
 import type { Request, Response } from 'express';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
-import { recordOf } from './request-record.ts';
 
 export function sendJson(
   request: Request,
@@ -24,7 +23,6 @@ export function sendBytes(request: Request, response: Response, bytes: Uint8Arra
     response.end();
     return;
   }
-  recordOf(response).bytes = bytes.length;
   response.end(bytes);
 }
 

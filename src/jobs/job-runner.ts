@@ -21,15 +21,17 @@ export class JobRunner {
     this.#timers.push(setInterval(() => void this.runNow(job), job.intervalMs).unref());
   }
 
-  /** Joins the run that is under way, if there is one. */
+  /** Joins the run that is under way, if there is one; does nothing once it is closed. */
   runNow(job: Job): Promise<void> {
     const running = this.#running.get(job);
     if (running) return running;
+    if (this.#abort.signal.aborted) return Promise.resolve();
     const run = this.#guarded(job).finally(() => this.#running.delete(job));
     this.#running.set(job, run);
     return run;
   }
 
+  /** Tells what runs to end, and waits until it has. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#abort.abort();

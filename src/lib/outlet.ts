@@ -3,8 +3,8 @@ import type { Writable } from 'node:stream';
 
 /** Whoever was being sent to has gone. Nobody's fault, and never an error of the store. */
 export class SinkClosedError extends Error {
-  constructor() {
-    super('the receiver closed before it had all bytes');
+  constructor(cause?: unknown) {
+    super('the receiver closed before it had all bytes', { cause });
     this.name = 'SinkClosedError';
   }
 }
@@ -26,7 +26,7 @@ export class Outlet implements Disposable {
   /** Resolves when the sink has taken the bytes: the buffer may then be used again. */
   async write(chunk: Uint8Array): Promise<void> {
     await this.until((resolve, reject) => {
-      this.#sink.write(chunk, (error) => (error ? reject(error) : resolve()));
+      this.#sink.write(chunk, (error) => (error ? reject(new SinkClosedError(error)) : resolve()));
     });
   }
 
@@ -36,7 +36,7 @@ export class Outlet implements Disposable {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#interrupt = reject;
-        start(resolve, (error) => reject(this.#sink.destroyed ? new SinkClosedError() : error));
+        start(resolve, reject);
       });
     } finally {
       this.#interrupt = undefined;

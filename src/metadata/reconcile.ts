@@ -1,11 +1,12 @@
 /** Makes the rows of blobs agree with their files again after a process ended without closing the index. */
+import type { Digest } from '../oci/digest.ts';
 import { recordFiles, type BlobFiles } from './blob-files.ts';
 import type { MetadataStore } from './metadata-store.ts';
 
 export interface ReconcileCounts {
   /** Files that had no row: their download had ended, and the process before its row was written. */
   readonly recorded: number;
-  /** Rows without a file, or with a file of another size. */
+  /** Rows without a file, or with one of another size, which is deleted: a file system that failed, or a hand. */
   readonly forgotten: number;
 }
 
@@ -16,7 +17,7 @@ export interface ReconcileCounts {
  */
 export async function reconcileIndex(
   store: MetadataStore,
-  blobs: BlobFiles,
+  blobs: BlobFiles & { delete(digest: Digest): Promise<boolean> },
   clock: () => number = Date.now,
   signal?: AbortSignal,
 ): Promise<ReconcileCounts> {
@@ -29,9 +30,11 @@ export async function reconcileIndex(
     const file = await blobs.stat(digest);
     if (file?.size === size) continue;
     if (await store.forgetBlob(digest)) forgotten += 1;
-    // Asked again: a download may have brought it after the first look, and its row went just now.
+    // Asked again: a download may have brought it after the first look, and its row went just now. A file of another
+    // size than was once verified is no blob.
     const kept = await blobs.stat(digest);
-    if (kept !== undefined) await store.recordFound([kept], clock());
+    if (kept?.size === size) await store.recordFound([kept], clock());
+    else if (kept !== undefined) await blobs.delete(digest);
   }
   return { recorded, forgotten };
 }

@@ -31,7 +31,8 @@ const MAX_PATH_LENGTH = 1024;
 export function parseRoute(path: string): Route {
   const { prefix, rest } = splitAtVersion(decodePath(path));
   if (rest.length === 0 || (rest.length === 1 && rest[0] === '')) return { kind: 'ping' };
-  if (rest.length === 1 && rest[0] === '_catalog') return { kind: 'catalog' };
+  // Not below a prefix: the names in it are those without one.
+  if (prefix === undefined && rest.length === 1 && rest[0] === '_catalog') return { kind: 'catalog' };
 
   const keyword = rest.at(-2) ?? '';
   const last = rest.at(-1) ?? '';

@@ -51,9 +51,12 @@ export class Listings<T> {
         this.#known.set(key, { entries, checkedAt: this.#options.now() });
         return { entries, source: 'miss' };
       } catch (error) {
-        if (!(error instanceof UpstreamError)) throw error;
-        if (!allowsStale(error)) this.#known.delete(key);
-        const entries = allowsStale(error) ? (known?.entries ?? (await fallback())) : undefined;
+        // What upstream no longer has, or no longer shows, is not shown here either, now or when it is away.
+        if (!(error instanceof UpstreamError && allowsStale(error))) {
+          this.#known.delete(key);
+          throw error;
+        }
+        const entries = known?.entries ?? (await fallback());
         if (!entries) throw error;
         return { entries, source: 'stale' };
       }

@@ -2,7 +2,7 @@
  * The blobs of one mirrored repository: from the cache, from a download that is under way, or by starting one. A blob
  * is given out only for a repository that upstream has shown to hold it, however many others do.
  */
-import type { BlobContent, BlobStore } from '../blobs/blob-store.ts';
+import type { BlobContent, BlobStat, BlobStore } from '../blobs/blob-store.ts';
 import { ContentMismatchError, SpoolFailedError } from '../blobs/spool.ts';
 import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import { SingleFlight } from '../lib/single-flight.ts';
@@ -43,7 +43,7 @@ export class MirrorBlobs {
   }
 
   async stat(repository: RepositoryKey, digest: Digest): Promise<Served<Size>> {
-    const { metadata, blobs, downloads, touch } = this.#ports;
+    const { metadata, downloads, touch } = this.#ports;
     const known = await metadata.findBlob(repository, digest);
     if (known) {
       touch(digest);
@@ -56,8 +56,7 @@ export class MirrorBlobs {
       return { size: content.size, source: 'joined' };
     }
     const confirmed = await this.#confirm(repository, digest);
-    const stored = await blobs.stat(digest);
-    if (stored) await metadata.linkBlob(repository, stored);
+    const stored = await this.#adopt(repository, digest, confirmed);
     return stored ? { size: stored.size, source: 'revalidated' } : { size: confirmed.size, source: 'miss' };
   }
 
@@ -79,7 +78,7 @@ export class MirrorBlobs {
   }
 
   async #find(repository: RepositoryKey, digest: Digest): Promise<Served<{ content: BlobContent }>> {
-    const { metadata, blobs, downloads } = this.#ports;
+    const { blobs, downloads } = this.#ports;
     let source: Source = 'hit';
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const joined = downloads.find(digest);
@@ -94,12 +93,26 @@ export class MirrorBlobs {
       if (!running && !stored) {
         return this.#follow(downloads.start(this.#upstream, repository, digest), repository, 'miss');
       }
-      await this.#confirm(repository, digest);
+      const confirmed = await this.#confirm(repository, digest);
       source = 'revalidated';
       running?.admit(repository);
-      if (stored) await metadata.linkBlob(repository, stored);
+      await this.#adopt(repository, digest, confirmed);
     }
     throw new RegistryError('UNAVAILABLE', 'the blob comes and goes; try again', { retryAfterSeconds: 1 });
+  }
+
+  /** What is stored, if it is, is the repository's too, for upstream has shown it to hold a blob of that digest. */
+  async #adopt(repository: RepositoryKey, digest: Digest, { size }: Size): Promise<BlobStat | undefined> {
+    const { metadata, blobs, onLost } = this.#ports;
+    const stored = await blobs.stat(digest);
+    if (stored && size !== undefined && stored.size !== size) {
+      onLost(digest);
+      await blobs.delete(digest);
+      await metadata.forgetBlob(digest);
+      return undefined;
+    }
+    if (stored) await metadata.linkBlob(repository, stored);
+    return stored;
   }
 
   /** The blob from the store, if this repository is known to hold it. */

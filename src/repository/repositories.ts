@@ -18,7 +18,7 @@ export interface RepositoryRequest {
 
 /** One upstream as clients may name it. */
 export interface MirroredRegistry {
-  readonly mirror: Mirror;
+  readonly mirror: Pick<Mirror, 'upstream' | 'repository' | 'repositoryNames'>;
   readonly namespaces: readonly string[];
   /** On Docker Hub `alpine` is `library/alpine`. */
   readonly impliesLibrary: boolean;
@@ -51,7 +51,8 @@ export class Repositories {
   /** All that is cached, as names that can be pulled from here, in lexical order; `after` is exclusive. */
   async list(after: string | undefined, limit: number): Promise<readonly string[]> {
     const lists = this.#registries.map(async (registry) => {
-      const prefix = registry === this.#default ? '' : `${pathPrefix(registry)}/`;
+      const prefix = registry === this.#default ? '' : pathPrefix(registry);
+      if (prefix === undefined) return [];
       if (after !== undefined && after >= `${prefix}\u{10ffff}`) return [];
       const from = after?.startsWith(prefix) ? after.slice(prefix.length) : undefined;
       const names = await registry.mirror.repositoryNames(from, limit);
@@ -91,7 +92,8 @@ function nameWithin(registry: MirroredRegistry, name: RepositoryName): Repositor
   return isRepositoryName(full) ? full : name;
 }
 
-/** A namespace that can stand in a path; one with a port can't. */
-function pathPrefix(registry: MirroredRegistry): string {
-  return registry.namespaces.find(isRepositoryName) ?? registry.mirror.upstream.name;
+/** A namespace with a port can't stand in a path: what only `ns` can ask for has no name of its own here. */
+function pathPrefix({ namespaces }: MirroredRegistry): string | undefined {
+  const namespace = namespaces.find(isRepositoryName);
+  return namespace === undefined ? undefined : `${namespace}/`;
 }

@@ -1,5 +1,5 @@
 /** The log: JSON lines, or lines for people where a person watches. The only place that imports pino to run it. */
-import { pino, type DestinationStream, type Logger, stdSerializers } from 'pino';
+import { pino, type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
 
 export interface LoggerOptions {
@@ -24,7 +24,7 @@ export function createLogger({ level, isPretty, destination }: LoggerOptions): L
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    serializers: { err: stdSerializers.errWithCause },
+    serializers: { err: (error: unknown) => describe(error) },
     // Nothing logs these; if something ever does, it shows nothing.
     redact: {
       paths: ['*.authorization', '*.password', '*.token', 'authorization', 'password', 'token'],
@@ -32,4 +32,15 @@ export function createLogger({ level, isPretty, destination }: LoggerOptions): L
     },
   };
   return target ? pino(options, target) : pino(options);
+}
+
+/** As deep as a chain of causes may go. */
+const MAX_DEPTH = 8;
+
+/** Nothing else of an error: libraries hang on theirs what must not be logged, as undici does answers with their tokens. */
+function describe(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return String(error);
+  const { name: type, message, code, stack, cause } = error as NodeJS.ErrnoException;
+  const hasCause = cause !== undefined && depth < MAX_DEPTH;
+  return { type, message, code, stack, ...(hasCause ? { cause: describe(cause, depth + 1) } : {}) };
 }

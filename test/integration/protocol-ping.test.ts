@@ -89,7 +89,10 @@ describe('the registry listener', () => {
     const { url } = given.mirror;
     given.upstream.push('library/alpine', '3', buildImage());
     const target = `${url}/v2/library/alpine/manifests/3?ns=docker.io`;
-    const [response] = await sendRaw(url, `HEAD ${target} HTTP/1.1\r\nHost: mirror\r\nConnection: close\r\n\r\n`);
+    const [response] = await sendRaw(
+      url,
+      `HEAD ${target} HTTP/1.1\r\nHost: mirror\r\nConnection: close\r\n\r\n`,
+    );
     expect(response?.status).toBe(200);
     expect(response?.headers['oci-namespace']).toBe('docker.io');
     given.upstream.reset();
@@ -104,7 +107,7 @@ describe('R9: idle connections', () => {
     try {
       const { headers } = await get(`${given.v2}/`, { agent });
       expect(headers.connection).toBe('keep-alive');
-      const timeout = /timeout=(\d+)/.exec(headers['keep-alive'] ?? '')?.[1];
+      const timeout = /timeout=(\d+)/.exec(String(headers['keep-alive'] ?? ''))?.[1];
       expect(Number(timeout)).toBeGreaterThan(LONGEST_IDLE_OF_A_CLIENT_SECONDS);
     } finally {
       agent.destroy();
@@ -132,7 +135,9 @@ describe('R9: idle connections', () => {
     const statuses: string[] = [];
     for (const [index, text] of requests.entries()) {
       const [method = '', path = '', ...header] = text.split(' ');
-      connection.send(`${method} ${path} HTTP/1.1\r\nHost: mirror\r\n${header.join(' ')}${header.length > 0 ? '\r\n' : ''}\r\n`);
+      connection.send(
+        `${method} ${path} HTTP/1.1\r\nHost: mirror\r\n${header.join(' ')}${header.length > 0 ? '\r\n' : ''}\r\n`,
+      );
       await connection.until(new RegExp(`(?:HTTP/1\\.1 \\d+ [^]*){${index + 1}}`));
       statuses.push([...connection.received.toString('latin1').matchAll(/HTTP\/1\.1 (\d+) /g)].at(-1)![1]!);
     }

@@ -1,16 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobFiles } from '../../../src/metadata/blob-files.ts';
 import type { BlobRecord, MetadataStore } from '../../../src/metadata/metadata-store.ts';
+import type { Digest } from '../../../src/oci/digest.ts';
 import { reconcileIndex } from '../../../src/metadata/reconcile.ts';
 import { openSqliteMetadataStore } from '../../../src/metadata/sqlite-metadata-store.ts';
 import { blobOf, collect, digest, imageOf, link, manyBlobs, repositoryKey, save } from './content.ts';
 
 const ALPINE = repositoryKey('library/alpine');
 
-function filesOf(blobs: Iterable<BlobRecord>): BlobFiles {
+function filesOf(blobs: Iterable<BlobRecord>) {
   const files = new Map(Array.from(blobs, (blob) => [blob.digest, blob]));
   return {
-    stat: (wanted) => Promise.resolve(files.get(wanted)),
+    stat: (wanted: Digest) => Promise.resolve(files.get(wanted)),
+    delete: (wanted: Digest) => Promise.resolve(files.delete(wanted)),
     list: async function* () {
       yield* await Promise.resolve(files.values());
     },
@@ -49,12 +50,14 @@ describe('reconcileIndex', () => {
     expect(await store.findManifest(ALPINE, digest(image))).toBeDefined();
   });
 
-  it('takes the size from the file, and lets upstream show again who holds it', async () => {
+  it('deletes a file of another size than was verified', async () => {
     await link(store, ALPINE, blobOf('a', 5));
-    const counts = await reconcileIndex(store, filesOf([blobOf('a', 6)]));
+    const files = filesOf([blobOf('a', 4)]);
+    const counts = await reconcileIndex(store, files);
     expect(counts).toEqual({ recorded: 0, forgotten: 1 });
     expect(await store.findBlob(ALPINE, blobOf('a').digest)).toBeUndefined();
-    expect(await collect(store.listBlobs())).toEqual([blobOf('a', 6)]);
+    expect(await collect(store.listBlobs())).toEqual([]);
+    expect(await files.stat(blobOf('a').digest)).toBeUndefined();
   });
 
   it('stops with the reason when it is aborted', async () => {
@@ -67,7 +70,7 @@ describe('reconcileIndex', () => {
   it('keeps a row for what is downloaded while it looks', async () => {
     await store.recordFound([blobOf('a', 5)], 1);
     let isThere = false;
-    const files: BlobFiles = {
+    const files = {
       ...filesOf([]),
       stat: async () => {
         if (isThere) return blobOf('a', 5);
