@@ -134,6 +134,7 @@ async function openCore(
     ...{ metadata, blobs, leases, downloads, space, now, tagTtlMs, signal: abandoned.signal },
     touch: (digest) => used.record(digest),
     onLost: observers.blobLost,
+    remember: (write) => write.then(() => undefined, observers.notRemembered),
     onFetched: observers.manifestFetched,
   };
   const core = {

@@ -1,4 +1,5 @@
 /** What a person reads when the mirror has started: where it listens, and what to paste where. */
+import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import { formatBytes } from './lib/units.ts';
 import { formatCacheBound } from './config/describe-config.ts';
@@ -32,21 +33,26 @@ export function banner(config: Config, version: string, app: Listening): string 
     '',
     ...lines,
     '',
-    'On each machine, in /etc/docker/daemon.json, and then restart its docker:',
+    'On each machine, in /etc/docker/daemon.json, and then restart its docker' +
+      (daemon.includes(PLACEHOLDER) ? ` (${PLACEHOLDER}: the name of this host):` : ':'),
     '',
     ...daemon.split('\n').map((line) => `  ${line}`),
     '',
   ].join('\n');
 }
 
+const PLACEHOLDER = 'MIRROR';
+const CONTAINER_MARKS = ['/.dockerenv', '/run/.containerenv'];
+
 /** An address that other machines can use, where it listens on all of them. */
 function reachableUrl(listening: string): string {
-  const url = new URL(listening);
-  if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = ownAddress();
-  return url.origin;
+  const { protocol, hostname: host, port, origin } = new URL(listening);
+  return host === '0.0.0.0' || host === '[::]' ? `${protocol}//${ownName()}:${port}` : origin;
 }
 
-function ownAddress(): string {
+function ownName(): string {
+  // A container's own address is none that other machines can reach.
+  if (CONTAINER_MARKS.some((path) => existsSync(path))) return PLACEHOLDER;
   const addresses = Object.values(networkInterfaces()).flatMap((interfaces) => interfaces ?? []);
   return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? hostname();
 }

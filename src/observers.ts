@@ -37,11 +37,8 @@ export class Observers {
       ...(record.isAborted ? { aborted: true } : {}),
     };
     const text = `${method} ${target} ${status}${source ? ` ${source}` : ''}${record.isAborted ? ' aborted' : ''}`;
-    // A client that leaves is nobody's fault; what fails on our side or upstream's wants a reason beside it.
-    const isFault = record.error !== undefined && (status >= 500 || (status < 400 && !record.isAborted));
-    const isCutOff =
-      record.isAborted && record.error !== undefined && record.error.name !== 'SinkClosedError';
-    if (isFault || isCutOff) this.#log.warn({ ...line, err: record.error }, text);
+    const err = faultOf(record);
+    if (err) this.#log.warn({ ...line, err }, text);
     else this.#log.info(line, text);
   };
 
@@ -104,6 +101,10 @@ export class Observers {
     );
   };
 
+  readonly notRemembered = (err: unknown): void => {
+    this.#log.error({ err }, 'the index could not be written; what was asked for is served all the same');
+  };
+
   readonly blobLost = (digest: string): void => {
     this.#metrics.countLostBlob();
     this.#log.error(
@@ -111,4 +112,15 @@ export class Observers {
       'a blob of the index is missing or cut short on disk; it will be fetched again',
     );
   };
+}
+
+/**
+ * What went wrong on our side or upstream's, which wants its reason in the log: why an answer is stale or refused. Not
+ * that a client asked for what does not exist, or left.
+ */
+function faultOf({ error, staleBecause, status }: RequestRecord): Error | undefined {
+  if (error === undefined) return staleBecause;
+  if (error.name === 'SinkClosedError') return undefined;
+  const isRefusal = status >= 400 && status < 500 && error.cause === undefined;
+  return isRefusal ? undefined : error;
 }

@@ -6,11 +6,11 @@ import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Writable, type Readable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import type { ByteRange } from '../lib/byte-range.ts';
 import { Outlet } from '../lib/outlet.ts';
 import { algorithmOf, DigestHasher, hexOf, type Digest } from '../oci/digest.ts';
 import type { BlobContent, VerifiedFile } from './blob-store.ts';
+import { afterBytes, bytesIn, drain, writeAll } from './appending.ts';
 import { sendChunk, type BufferPool } from './buffers.ts';
 
 /** What may wait in memory between the network and the disk, for each file that is being written. */
@@ -24,12 +24,20 @@ export class ContentMismatchError extends Error {
   }
 }
 
-/** Our own disk would not take the bytes. */
+/** Our own disk would not take the bytes. `prefix` is what it has taken, unverified, for whoever goes on with another source. */
 export class SpoolWriteError extends Error {
-  constructor(cause: unknown) {
+  readonly prefix: Prefix;
+
+  constructor(cause: unknown, prefix: Prefix) {
     super('the spool file could not be written', { cause });
     this.name = 'SpoolWriteError';
+    this.prefix = prefix;
   }
+}
+
+export interface Prefix {
+  readonly length: number;
+  readonly digest: Digest;
 }
 
 /** A reader was cut off because the file it follows failed; `cause` says why, `position` where in the blob. */
@@ -155,23 +163,28 @@ export class SpoolFile implements AsyncDisposable {
   async #write(chunks: readonly Uint8Array[], options: AppendOptions): Promise<void> {
     const length = this.#bytesWritten + bytesIn(chunks);
     if (this.size === undefined && options.admit && !(await options.admit(length))) {
-      throw new SpoolWriteError(new Error('the cache has no room for more of it'));
+      throw new SpoolWriteError(new Error('the cache has no room for more of it'), this.#prefix());
     }
     if (this.size !== undefined && length > this.size) {
       throw new ContentMismatchError(`the body has more than the ${this.size} bytes announced`);
     }
-    for (const chunk of chunks) this.#hasher.update(chunk);
     try {
       await writeAll(this.#handle, chunks, this.#bytesWritten);
     } catch (cause) {
-      throw new SpoolWriteError(cause);
+      throw new SpoolWriteError(cause, this.#prefix());
     }
+    for (const chunk of chunks) this.#hasher.update(chunk);
     this.#bytesWritten = length;
     this.#notify();
   }
 
+  #prefix(): Prefix {
+    return { length: this.#bytesWritten, digest: this.#hasher.digestSoFar() };
+  }
+
   /** A reader, which may be opened at any time before the file is disposed, and outlives that. */
   open(): BlobContent {
+    if (this.#users === 0) throw new Error('the spool file is closed');
     this.#users += 1;
     return {
       size: this.#state === 'verified' ? this.#bytesWritten : this.size,
@@ -190,7 +203,9 @@ export class SpoolFile implements AsyncDisposable {
         // No transfer ends before the digest is known to match: not of the whole, nor of a range.
         const end = Math.min(this.#bytesWritten, range.end) - (isVerified ? 0 : 1);
         if (position < end) {
-          position += await sendChunk(this.#handle, outlet, buffer, position, end);
+          const sent = await sendChunk(this.#handle, outlet, buffer, position, end);
+          if (sent === 0) throw new Error(`the spool file lost what it had from byte ${position} on`);
+          position += sent;
         } else if (isVerified) {
           return;
         } else {
@@ -230,8 +245,11 @@ export class SpoolFile implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.fail(new Error('the spool file was discarded'));
     this.#onDispose();
-    if (!this.#isHandedOver) await rm(this.#path, { force: true });
-    await this.#release();
+    try {
+      if (!this.#isHandedOver) await rm(this.#path, { force: true });
+    } finally {
+      await this.#release();
+    }
   }
 
   #notify(): void {
@@ -244,53 +262,4 @@ export class SpoolFile implements AsyncDisposable {
     this.#users -= 1;
     if (this.#users === 0) await this.#handle.close();
   }
-}
-
-/** Like a pipeline, but what had come before the source broke is written: it need not be fetched again. */
-async function drain(source: Readable, sink: Writable, signal: AbortSignal): Promise<void> {
-  const stop = () => source.destroy(signal.reason as Error);
-  signal.addEventListener('abort', stop);
-  if (signal.aborted) stop();
-  const broken = finished(source, { writable: false }).then(
-    () => undefined,
-    (cause: unknown) => cause,
-  );
-  void broken.then(() => sink.end());
-  source.pipe(sink, { end: false });
-  try {
-    await finished(sink);
-    const cause = await broken;
-    if (cause !== undefined) throw cause as Error;
-  } finally {
-    signal.removeEventListener('abort', stop);
-    source.destroy();
-  }
-}
-
-async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[], start: number): Promise<void> {
-  let position = start;
-  let rest = chunks;
-  while (rest.length > 0) {
-    // A write may be short, for one when the disk is nearly full.
-    const { bytesWritten } = await handle.writev(rest, position);
-    position += bytesWritten;
-    rest = afterBytes(rest, bytesWritten);
-  }
-}
-
-/** What is left of the chunks without their first `count` bytes. */
-function afterBytes(chunks: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let left = count;
-  const index = chunks.findIndex((chunk) => {
-    if (chunk.length > left) return true;
-    left -= chunk.length;
-    return false;
-  });
-  if (index === -1) return [];
-  const [first, ...others] = chunks.slice(index);
-  return first ? [first.subarray(left), ...others] : [];
-}
-
-function bytesIn(chunks: readonly Uint8Array[]): number {
-  return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 }

@@ -80,6 +80,8 @@ export const secret: Kind<Secret> = {
 
 export const username: Kind<string> = {
   expected: 'a user name without a colon',
+  // `name:password` is the commonest mistake here.
+  isSecret: true,
   parse(text) {
     // The colon ends the name in Basic authentication (RFC 7617, section 2).
     if (text === '' || text.includes(':') || hasControlCharacter(text)) throw new SyntaxError();

@@ -4,14 +4,15 @@ import { formatContentRange, parseRange, type ByteRange } from '../lib/byte-rang
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { Repository } from '../repository/repository.ts';
-import { recordOf } from './request-record.ts';
+import { recordOf, recordServed } from './request-record.ts';
 import { isEtagOf, sendNotModified, setContentHeaders } from './responses.ts';
 
 const MEDIA_TYPE = 'application/octet-stream';
 
 export async function headBlob(request: Request, response: Response, repository: Repository, digest: Digest) {
-  const { size, source } = await repository.statBlob(digest);
-  recordOf(response).source = source;
+  const served = await repository.statBlob(digest);
+  recordServed(response, served);
+  const { size } = served;
   if (sendNotModified(request, response, digest)) return;
   setBlobHeaders(response, digest, size);
   if (size !== undefined) response.setHeader('Content-Length', size);
@@ -20,13 +21,13 @@ export async function headBlob(request: Request, response: Response, repository:
 
 export async function getBlob(request: Request, response: Response, repository: Repository, digest: Digest) {
   if (request.headers['if-none-match'] !== undefined) {
-    const { source } = await repository.statBlob(digest);
-    recordOf(response).source = source;
+    recordServed(response, await repository.statBlob(digest));
     if (sendNotModified(request, response, digest)) return;
   }
-  const { content, source } = await repository.blob(digest);
+  const served = await repository.blob(digest);
+  const { content } = served;
   try {
-    recordOf(response).source = source;
+    recordServed(response, served);
     const range = wantedRange(request, digest, content.size);
     if (range === 'unsatisfiable') {
       response.setHeader('Content-Range', `bytes */${content.size ?? '*'}`);

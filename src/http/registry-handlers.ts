@@ -1,11 +1,11 @@
 /** The endpoints that are not blobs: ping, manifests, tags, referrers, catalog. All answer GET and HEAD. */
 import type { Request, Response } from 'express';
-import { MEDIA_TYPE } from '../oci/manifest.ts';
+import { MEDIA_TYPE, type ReferrerDescriptor } from '../oci/manifest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repositories } from '../repository/repositories.ts';
 import type { Repository } from '../repository/repository.ts';
-import { recordOf } from './request-record.ts';
+import { recordServed } from './request-record.ts';
 import {
   parsePage,
   sendBytes,
@@ -50,16 +50,18 @@ export async function manifest(
   reference: Reference,
 ) {
   if (request.method === 'HEAD') {
-    const { descriptor, source } = await repository.resolve(reference);
-    recordOf(response).source = source;
+    const served = await repository.resolve(reference);
+    recordServed(response, served);
+    const { descriptor } = served;
     if (sendNotModified(request, response, descriptor.digest)) return;
     setContentHeaders(response, descriptor.digest, descriptor.mediaType);
     response.setHeader('Content-Length', descriptor.size);
     response.end();
     return;
   }
-  const { descriptor, bytes, source } = await repository.manifest(reference);
-  recordOf(response).source = source;
+  const served = await repository.manifest(reference);
+  recordServed(response, served);
+  const { descriptor, bytes } = served;
   if (sendNotModified(request, response, descriptor.digest)) return;
   setContentHeaders(response, descriptor.digest, descriptor.mediaType);
   sendBytes(request, response, bytes);
@@ -71,8 +73,9 @@ export async function tags(
   repository: Repository,
 ) {
   const page = parsePage(query, MAX_TAGS_PAGE);
-  const { tags: all, source } = await repository.tags();
-  recordOf(response).source = source;
+  const served = await repository.tags();
+  recordServed(response, served);
+  const all = served.tags;
   const { after } = page;
   const rest = after === undefined ? all : all.filter((tag) => tag > after);
   const shown = rest.slice(0, page.limit);
@@ -87,13 +90,15 @@ export async function referrers(
   repository: Repository,
   digest: Digest,
 ) {
-  const { referrers: all, source } = await repository.referrers(digest);
-  recordOf(response).source = source;
-  // No media type has a space: it was a plus (`application/spdx+json`), which not every client encodes.
-  const artifactType = query.get('artifactType')?.replaceAll(' ', '+');
-  if (artifactType !== undefined) response.setHeader('OCI-Filters-Applied', 'artifactType');
-  const manifests =
-    artifactType === undefined ? all : all.filter((referrer) => referrer.artifactType === artifactType);
+  const served = await repository.referrers(digest);
+  recordServed(response, served);
+  // No media type has a space: it was a plus (`application/spdx+json`), which not every client encodes. containerd asks
+  // for several types at once.
+  const artifactTypes = query.getAll('artifactType').map((type) => type.replaceAll(' ', '+'));
+  if (artifactTypes.length > 0) response.setHeader('OCI-Filters-Applied', 'artifactType');
+  const isWanted = ({ artifactType = '' }: ReferrerDescriptor) =>
+    artifactTypes.length === 0 || artifactTypes.includes(artifactType);
+  const manifests = served.referrers.filter(isWanted);
   sendJson(
     request,
     response,

@@ -1,6 +1,6 @@
 /** What is known of a request when it is over: the one source of its log line and of its metrics. */
 import type { Request, Response } from 'express';
-import type { Source } from '../repository/repository.ts';
+import type { Served, Source } from '../repository/repository.ts';
 import type { ErrorCode } from '../oci/errors.ts';
 
 export type RouteKind = 'ping' | 'catalog' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'none';
@@ -15,6 +15,8 @@ export interface RequestRecord {
   reference?: string;
   namespace?: string;
   source?: Source;
+  /** Why the answer is an old one, where it is. */
+  staleBecause?: Error;
   /** Of the body, as many as were handed to the connection; about as many, where it broke. */
   bytes: number;
   status: number;
@@ -33,6 +35,13 @@ export function recordOf(response: Response): RequestRecord {
   const record = records.get(response);
   if (!record) throw new Error('the request has no record: the log stands first in the router');
   return record;
+}
+
+/** Notes how the request was served. */
+export function recordServed(response: Response, { source, staleBecause }: Served<object>): void {
+  const record = recordOf(response);
+  record.source = source;
+  if (staleBecause) record.staleBecause = staleBecause;
 }
 
 /** Begins a record; `done` gets it once, when the response is finished or its connection is gone. */

@@ -26,7 +26,7 @@ export function createRegistryApp({ repositories, observe }: RegistryAppOptions)
     response.setHeader('X-Content-Type-Options', 'nosniff');
     // A body that nobody asked for is not read: the connection ends with the answer.
     if (hasBody(request)) response.setHeader('Connection', 'close');
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw notSupported(response);
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw notSupported(request, response);
     next();
   });
   app.use((request: Request, response: Response) => dispatch(request, response, repositories));
@@ -81,7 +81,9 @@ function hasBody({ headers }: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-function notSupported(response: Response): RegistryError {
+function notSupported(request: Request, response: Response): RegistryError {
+  // What was to be written, for the log: the path alone, for a query may hold what is secret.
+  recordOf(response).reference = splitTarget(request.url).path.slice(0, 255);
   response.setHeader('Allow', 'GET, HEAD');
   return new RegistryError('UNSUPPORTED', 'this is a mirror: it takes no pushes and no deletes');
 }

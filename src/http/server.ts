@@ -66,7 +66,9 @@ export class ListeningServer {
       ? createHttpsServer({ ...SERVER_OPTIONS, ...tls.current }, app)
       : createHttpServer(SERVER_OPTIONS, app);
     // A push asks first; it gets its answer before it sends a body for nothing.
-    server.on('checkContinue', (request, response) => server.emit('request', request, response));
+    for (const event of ['checkContinue', 'checkExpectation'] as const) {
+      server.on(event, (request, response) => server.emit('request', request, response));
+    }
     try {
       server.listen({ host, port });
       await once(server, 'listening');

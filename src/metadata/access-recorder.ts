@@ -42,7 +42,9 @@ export class AccessRecorder {
   record(digest: Digest): void {
     const now = this.#clock();
     const notedAt = this.#notedAt.get(digest);
-    if (notedAt !== undefined && now - notedAt < this.#resolutionMs) return;
+    const age = now - (notedAt ?? -Infinity);
+    // A clock that was set back makes every use new.
+    if (age >= 0 && age < this.#resolutionMs) return;
     this.#notedAt.set(digest, now);
     const second = Math.floor(now / 1000) * 1000;
     const used = this.#used.get(second);

@@ -1,6 +1,6 @@
 /**
- * The records of the index as small files, from which lost rows can be written again. A manifest's and a tag's file
- * is an OCI descriptor (image-spec v1.1, descriptor.md), the manifest's with its bytes in `data`; a blob's is empty.
+ * The records of the index as small files, from which lost rows can be written again. A manifest's, a tag's
+ * and a blob's file is an OCI descriptor (image-spec v1.1, descriptor.md), the manifest's with its bytes in `data`.
  */
 import { mkdir, opendir, readFile, rename, rmdir, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
@@ -9,6 +9,7 @@ import { parseManifest, type Descriptor } from '../oci/manifest.ts';
 import { formatRecordPath, parseRecordPath } from './record-path.ts';
 import { addressOf, type IndexRecord, type RecordAddress, type RecordKeeper } from './record.ts';
 
+const BLOB_TYPE = 'application/octet-stream';
 const WRITE_ATTEMPTS = 5;
 
 /** A file that is no whole record: torn by a power cut, changed by somebody, or not ours. */
@@ -118,7 +119,7 @@ async function write(path: string, content: string): Promise<void> {
 }
 
 function contentOf(record: IndexRecord): string {
-  if (record.kind === 'blob') return '';
+  if (record.kind === 'blob') return JSON.stringify({ mediaType: BLOB_TYPE, ...record.blob });
   if (record.kind === 'tag') return JSON.stringify(record.descriptor);
   const { descriptor, bytes } = record.manifest;
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
@@ -128,8 +129,11 @@ function contentOf(record: IndexRecord): string {
 async function read(path: string, address: RecordAddress | undefined): Promise<IndexRecord> {
   if (address === undefined) throw new Error('it is not where a record can be');
   const { kind, repository } = address;
-  if (kind === 'blob') return { kind, repository, digest: address.digest };
   const { data, ...descriptor } = parseContent(await readFile(path, 'utf8'));
+  if (kind === 'blob') {
+    if (descriptor.digest !== address.digest) throw new Error('it is of another blob');
+    return { kind, repository, blob: { digest: descriptor.digest, size: descriptor.size } };
+  }
   if (kind === 'tag') return { kind, repository, tag: address.tag, descriptor };
   const bytes = Buffer.from(data ?? '', 'base64');
   return { kind, repository, manifest: parseManifest(bytes, descriptor.mediaType, address.digest) };

@@ -2,7 +2,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
-import type { RepositoryKey } from './metadata-store.ts';
+import type { BlobRecord, RepositoryKey } from './metadata-store.ts';
 
 /** Which fact: that a repository holds a manifest or a blob, or where one of its tags points. */
 export type RecordAddress =
@@ -12,7 +12,7 @@ export type RecordAddress =
 /** The fact with all that is needed to write its row again. */
 export type IndexRecord =
   | { readonly kind: 'manifest'; readonly repository: RepositoryKey; readonly manifest: Manifest }
-  | { readonly kind: 'blob'; readonly repository: RepositoryKey; readonly digest: Digest }
+  | { readonly kind: 'blob'; readonly repository: RepositoryKey; readonly blob: BlobRecord }
   | {
       readonly kind: 'tag';
       readonly repository: RepositoryKey;
@@ -47,7 +47,7 @@ export function addressOf(record: IndexRecord): RecordAddress {
     case 'manifest':
       return { kind, repository, digest: record.manifest.descriptor.digest };
     case 'blob':
-      return { kind, repository, digest: record.digest };
+      return { kind, repository, digest: record.blob.digest };
     case 'tag':
       return { kind, repository, tag: record.tag };
   }

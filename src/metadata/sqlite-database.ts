@@ -50,8 +50,13 @@ export function markRebuilt(db: Database.Database): void {
 /** @param isSound rows and files agree: the next process need not look */
 export function closeDatabase(db: Database.Database, isSound: boolean): void {
   if (!db.open) return;
-  if (isSound) db.exec('UPDATE state SET closed = 1');
-  db.close();
+  try {
+    if (isSound) db.exec('UPDATE state SET closed = 1');
+  } catch {
+    // A full disk, say: without the mark the next process looks whether rows and files agree.
+  } finally {
+    db.close();
+  }
 }
 
 function open(path: string, migrations: URL | undefined): Omit<OpenedDatabase, 'setAside'> {

@@ -50,12 +50,11 @@ export function openSqliteMetadataStore(options: SqliteMetadataStoreOptions): Op
   const { path, records = noRecords, clock = Date.now } = options;
   const { db, ...opened } = openDatabase(path, clock);
   const tables = tablesOf(db);
-  const state = { isSound: opened.wasClean };
-  const close = () => closeDatabase(db, state.isSound);
+  const state: Soundness = { isSound: opened.wasClean };
   return {
     ...opened,
-    store: new SqliteMetadataStore(tables, records, clock, close),
-    bare: new SqliteMetadataStore(tables, noRecords, clock, close),
+    store: new SqliteMetadataStore(tables, records, clock, state),
+    bare: new SqliteMetadataStore(tables, noRecords, clock, state),
     rebuilt: () => {
       markRebuilt(db);
       state.isSound = true;
@@ -67,6 +66,11 @@ export function openSqliteMetadataStore(options: SqliteMetadataStoreOptions): Op
 }
 
 type Tables = ReturnType<typeof tablesOf>;
+
+/** Whether rows and files agree, as far as we know: what the mark of a clean end says. */
+interface Soundness {
+  isSound: boolean;
+}
 
 function tablesOf(db: Database) {
   const repositories = new SqliteRepositories(db);
@@ -80,10 +84,10 @@ class SqliteMetadataStore implements MetadataStore {
   readonly #tables: Tables;
   readonly #records: RecordKeeper;
   readonly #clock: () => number;
-  readonly #close: () => void;
+  readonly #state: Soundness;
 
-  constructor(tables: Tables, records: RecordKeeper, clock: () => number, close: () => void) {
-    this.#close = close;
+  constructor(tables: Tables, records: RecordKeeper, clock: () => number, state: Soundness) {
+    this.#state = state;
     this.#tables = tables;
     this.#records = records;
     this.#clock = clock;
@@ -149,7 +153,7 @@ class SqliteMetadataStore implements MetadataStore {
   }
 
   async linkBlob(repository: RepositoryKey, blob: BlobRecord): Promise<void> {
-    await this.#records.add({ kind: 'blob', repository, digest: blob.digest }, () =>
+    await this.#records.add({ kind: 'blob', repository, blob }, () =>
       this.#write(() => this.#tables.blobs.link(repository, blob, this.#clock())),
     );
   }
@@ -204,11 +208,17 @@ class SqliteMetadataStore implements MetadataStore {
   }
 
   async close(): Promise<void> {
-    this.#close();
+    closeDatabase(this.#tables.db, this.#state.isSound);
   }
 
   #write<T>(work: () => T): T {
-    return this.#tables.db.transaction(work).immediate();
+    try {
+      return this.#tables.db.transaction(work).immediate();
+    } catch (error) {
+      // The file that this row was for, or whose row this was, may be there or not.
+      this.#state.isSound = false;
+      throw error;
+    }
   }
 
   /** Others get their turn between two transactions. */

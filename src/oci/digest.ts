@@ -57,6 +57,11 @@ export class DigestHasher {
     this.#hash.update(chunk);
   }
 
+  /** Of what has passed until now; more may pass. */
+  digestSoFar(): Digest {
+    return `${this.#algorithm}:${this.#hash.copy().digest('hex')}` as Digest;
+  }
+
   /** Ends the hasher: nothing may be added after it. */
   digest(): Digest {
     return `${this.#algorithm}:${this.#hash.digest('hex')}` as Digest;

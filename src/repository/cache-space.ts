@@ -129,7 +129,13 @@ export class CacheSpace {
     const evicted = await metadata.evict(candidate);
     if (candidate.kind === 'manifest')
       return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes };
-    await blobs.delete(candidate.digest);
+    try {
+      await blobs.delete(candidate.digest);
+    } catch (error) {
+      // Its bytes are still there, and have to count.
+      await metadata.recordFound([candidate], candidate.usedAt);
+      throw error;
+    }
     return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes + candidate.size };
   }
 

@@ -9,7 +9,8 @@ import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts
 import type { Digest } from '../oci/digest.ts';
 import { UpstreamError, type Upstream, type UpstreamBlob } from '../upstream/upstream.ts';
 import type { CacheSpace, Reservation } from './cache-space.ts';
-import { PassThrough } from './pass-through.ts';
+import { ANSWER_MS, within } from './deadline.ts';
+import { PassThrough, type PassThroughSource } from './pass-through.ts';
 import { persist } from './persist.ts';
 
 export type DownloadOutcome = 'stored' | 'uncached' | 'absent' | 'mismatch' | 'failed' | 'aborted';
@@ -44,7 +45,7 @@ export interface StartedDownload {
 }
 
 /** What is reserved at a time for a blob of unknown size. */
-const RESERVE_STEP_BYTES = 64 * 1024 * 1024;
+const RESERVE_STEP_BYTES = 4 * 1024 * 1024;
 
 export class Download {
   readonly digest: Digest;
@@ -104,42 +105,36 @@ export class Download {
       outcome = cause instanceof ContentMismatchError ? 'mismatch' : 'failed';
       if (this.#abort.signal.aborted) outcome = 'aborted';
     }
-    const { digest, observe } = { digest: this.digest, observe: this.#ports.observe };
-    const durationMs = performance.now() - startedAt;
-    observe({
+    this.#ports.observe({
       kind: 'ended',
       outcome,
       repository: this.#repository,
-      digest,
+      digest: this.digest,
       bytes: this.#bytesFetched,
-      durationMs,
+      durationMs: performance.now() - startedAt,
       cause,
     });
   }
 
   async #transfer(): Promise<{ outcome: DownloadOutcome; cause?: Error }> {
-    const first = await this.#persist(() => this.#fetch(0));
+    const first = await within(ANSWER_MS, this.#abort.signal, (until) =>
+      this.#persist(() => this.#fetch(0, until), undefined, until),
+    );
     if (!first) {
       this.#start.resolve(undefined);
       return { outcome: 'absent' };
     }
-    using reservation = await this.#ports.space.reserve(first.size ?? RESERVE_STEP_BYTES);
-    let created: SpoolFile | undefined;
-    let cause = new Error('there is no room for it in the cache');
-    try {
-      created = reservation && (await this.#ports.spool.create(this.digest, first.size));
-    } catch (error) {
-      cause = error as Error; // A disk that takes no file is our problem, not the client's.
+    const place = await this.#findPlace(first.size);
+    if (place instanceof Error) {
+      this.#start.resolve({ open: this.#uncached({ size: first.size, first }) });
+      return { outcome: 'uncached', cause: place };
     }
-    if (!created || !reservation) {
-      this.#start.resolve({ open: this.#uncached(first) });
-      return { outcome: 'uncached', cause };
-    }
-    await using file = created;
-    this.#start.resolve({ open: () => this.#follow(created) });
+    using reservation = place.reservation;
+    await using file = place.file;
+    this.#start.resolve({ open: () => this.#follow(file) });
     try {
       await this.#fill(file, first, reservation);
-      await this.#store(file);
+      await this.#store(file, reservation);
     } catch (error) {
       file.fail(error as Error);
       throw error;
@@ -147,6 +142,19 @@ export class Download {
       this.#isOver = true;
     }
     return { outcome: 'stored' };
+  }
+
+  /** Room in the cache and a file in the spool, or why there is neither: that is our problem, not the client's. */
+  async #findPlace(size: number | undefined): Promise<{ reservation: Reservation; file: SpoolFile } | Error> {
+    let reservation: Reservation | undefined;
+    try {
+      reservation = await this.#ports.space.reserve(size ?? RESERVE_STEP_BYTES);
+      if (!reservation) return new Error('there is no room for it in the cache');
+      return { reservation, file: await this.#ports.spool.create(this.digest, size) };
+    } catch (error) {
+      reservation?.[Symbol.dispose]();
+      return error as Error;
+    }
   }
 
   async #fill(file: SpoolFile, first: UpstreamBlob, reservation: Reservation): Promise<void> {
@@ -170,7 +178,7 @@ export class Download {
     }, file);
   }
 
-  async #store(file: SpoolFile): Promise<void> {
+  async #store(file: SpoolFile, reservation: Reservation): Promise<void> {
     const { blobs, metadata } = this.#ports;
     const verified = await file.verify();
     await blobs.adopt(verified);
@@ -179,6 +187,8 @@ export class Download {
       if (!this.#linked.has(key))
         await metadata.linkBlob(repository, { digest: this.digest, size: verified.size });
       this.#linked.add(key);
+      // It has its row, and counts by that from now on.
+      reservation[Symbol.dispose]();
     }
   }
 
@@ -202,7 +212,7 @@ export class Download {
           await reader.sendTo(sink, range);
         } catch (error) {
           if (!(error instanceof SpoolFailedError && error.cause instanceof SpoolWriteError)) throw error;
-          const rest = this.#uncached()();
+          const rest = this.#uncached({ size: reader.size, prefix: error.cause.prefix })();
           try {
             await rest.sendTo(sink, { start: error.position, end: range?.end ?? reader.size ?? Infinity });
           } finally {
@@ -213,18 +223,18 @@ export class Download {
     };
   }
 
-  /** @param first an answer that has come already: the first reader gets it */
-  #uncached(first?: UpstreamBlob): () => BlobContent {
+  /** An answer that has come already goes to the first reader. */
+  #uncached({ first, ...known }: Pick<PassThroughSource, 'size' | 'first' | 'prefix'>): () => BlobContent {
     let unread = first;
     const fetch = async (signal: AbortSignal) => {
-      const blob = await this.#fetch(0, signal);
+      const blob = await within(ANSWER_MS, signal, (until) => this.#fetch(0, until));
       if (!blob) throw new UpstreamError('protocol', 'upstream no longer has the blob');
       return blob;
     };
     return () => {
-      const blob = unread;
+      const source = { ...known, digest: this.digest, first: unread, fetch, onBytes: this.#onBytes };
       unread = undefined;
-      return new PassThrough(this.digest, first?.size, { fetch, onBytes: this.#onBytes }, blob);
+      return new PassThrough(source);
     };
   }
 
@@ -237,11 +247,12 @@ export class Download {
     return reservation.growTo(Math.ceil(bytes / RESERVE_STEP_BYTES) * RESERVE_STEP_BYTES);
   }
 
-  #persist<T>(attempt: () => Promise<T>, file?: SpoolFile): Promise<T> {
+  #persist<T>(attempt: () => Promise<T>, file?: SpoolFile, signal = this.#abort.signal): Promise<T> {
     const offset = () => file?.bytesWritten ?? 0;
     return persist(attempt, {
       progress: offset,
-      pause: (ms) => this.#ports.pause(ms, this.#abort.signal),
+      pause: (ms) => this.#ports.pause(ms, signal).catch(() => undefined),
+      signal,
       onRetry: (cause) =>
         this.#ports.observe({ kind: 'retried', digest: this.digest, offset: offset(), cause }),
     });

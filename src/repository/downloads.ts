@@ -9,6 +9,8 @@ export class Downloads {
   readonly #ports: DownloadPorts;
   readonly #leases: BlobLeases;
   readonly #running = new Map<Digest, Download>();
+  /** Of the end that has begun. */
+  #grace: AbortSignal | undefined;
 
   constructor(ports: DownloadPorts, leases: BlobLeases) {
     this.#ports = ports;
@@ -28,6 +30,7 @@ export class Downloads {
   start(upstream: Upstream, repository: RepositoryKey, digest: Digest): Download {
     const download = new Download(this.#ports, upstream, repository, digest);
     this.#running.set(digest, download);
+    if (this.#grace?.aborted) download.abort();
     void this.#finish(download);
     return download;
   }
@@ -40,6 +43,7 @@ export class Downloads {
 
   /** Waits for what runs until the signal aborts, then ends it; resolves when nothing is left. */
   async close(grace: AbortSignal): Promise<void> {
+    this.#grace = grace;
     const abortAll = () => {
       for (const download of this.#running.values()) download.abort();
     };

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../lib/single-flight.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
+import { ANSWER_MS, BETTER_ANSWER_MS, within } from './deadline.ts';
 import { isFresh } from './freshness.ts';
 import type { Served } from './repository.ts';
 import { allowsStale } from './upstream-failure.ts';
@@ -16,6 +17,8 @@ export interface ListingsOptions<T> {
   readonly maxBytes: number;
   readonly sizeOf: (entry: T) => number;
   readonly now: () => number;
+  /** Aborted when the process ends. */
+  readonly signal: AbortSignal;
 }
 
 export class Listings<T> {
@@ -38,7 +41,7 @@ export class Listings<T> {
    */
   async find(
     key: string,
-    load: () => Promise<readonly T[]>,
+    load: (until: AbortSignal) => Promise<readonly T[]>,
     fallback: () => Promise<readonly T[] | undefined>,
   ): Promise<Served<{ entries: readonly T[] }>> {
     const known = this.#known.get(key);
@@ -47,7 +50,7 @@ export class Listings<T> {
     }
     return this.#flights.run(key, async () => {
       try {
-        const entries = await load();
+        const entries = await within(known ? BETTER_ANSWER_MS : ANSWER_MS, this.#options.signal, load);
         this.#known.set(key, { entries, checkedAt: this.#options.now() });
         return { entries, source: 'miss' };
       } catch (error) {
@@ -58,7 +61,7 @@ export class Listings<T> {
         }
         const entries = known?.entries ?? (await fallback());
         if (!entries) throw error;
-        return { entries, source: 'stale' };
+        return { entries, source: 'stale', staleBecause: error };
       }
     });
   }

@@ -10,10 +10,11 @@ import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { UpstreamError, type Upstream } from '../upstream/upstream.ts';
 import type { BlobLeases } from './blob-leases.ts';
+import { ANSWER_MS, within } from './deadline.ts';
 import type { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import type { Served, Source } from './repository.ts';
-import { asRegistryError } from './upstream-failure.ts';
+import { translating } from './upstream-failure.ts';
 
 export interface MirrorBlobsPorts {
   readonly metadata: MetadataStore;
@@ -21,6 +22,8 @@ export interface MirrorBlobsPorts {
   readonly leases: BlobLeases;
   readonly downloads: Downloads;
   readonly touch: (digest: Digest) => void;
+  /** Waits for a write to the index; that it can't be made is our problem, not the client's. */
+  readonly remember: (write: Promise<unknown>) => Promise<void>;
   /** A blob that the index promised is not there, or not whole. */
   readonly onLost: (digest: Digest) => void;
   /** Aborted when the process ends: work that serves several clients hangs on none of them. */
@@ -56,6 +59,7 @@ export class MirrorBlobs {
       return { size: content.size, source: 'joined' };
     }
     const confirmed = await this.#confirm(repository, digest);
+    using _lease = await this.#ports.leases.share(digest);
     const stored = await this.#adopt(repository, digest, confirmed);
     return stored ? { size: stored.size, source: 'revalidated' } : { size: confirmed.size, source: 'miss' };
   }
@@ -79,13 +83,12 @@ export class MirrorBlobs {
 
   async #find(repository: RepositoryKey, digest: Digest): Promise<Served<{ content: BlobContent }>> {
     const { blobs, downloads } = this.#ports;
-    let source: Source = 'hit';
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const joined = downloads.find(digest);
       if (joined?.isFor(repository)) return this.#follow(joined, repository, 'joined');
 
       const held = await this.#openHeld(repository, digest);
-      if (held) return { content: held, source };
+      if (held) return { content: held, source: 'hit' };
 
       const stored = await blobs.stat(digest);
       // Nothing is awaited between this look and the start of a download.
@@ -94,16 +97,17 @@ export class MirrorBlobs {
         return this.#follow(downloads.start(this.#upstream, repository, digest), repository, 'miss');
       }
       const confirmed = await this.#confirm(repository, digest);
-      source = 'revalidated';
       running?.admit(repository);
-      await this.#adopt(repository, digest, confirmed);
+      const adopted = await this.#adopt(repository, digest, confirmed);
+      const content = adopted && (await blobs.open(digest));
+      if (content) return { content, source: 'revalidated' };
     }
     throw new RegistryError('UNAVAILABLE', 'the blob comes and goes; try again', { retryAfterSeconds: 1 });
   }
 
   /** What is stored, if it is, is the repository's too, for upstream has shown it to hold a blob of that digest. */
   async #adopt(repository: RepositoryKey, digest: Digest, { size }: Size): Promise<BlobStat | undefined> {
-    const { metadata, blobs, onLost } = this.#ports;
+    const { metadata, blobs, onLost, remember } = this.#ports;
     const stored = await blobs.stat(digest);
     if (stored && size !== undefined && stored.size !== size) {
       onLost(digest);
@@ -111,7 +115,7 @@ export class MirrorBlobs {
       await metadata.forgetBlob(digest);
       return undefined;
     }
-    if (stored) await metadata.linkBlob(repository, stored);
+    if (stored) await remember(metadata.linkBlob(repository, stored));
     return stored;
   }
 
@@ -155,28 +159,24 @@ export class MirrorBlobs {
       repository,
       digest,
       this.#confirmations.run(`${repository.name}@${digest}`, () =>
-        this.#upstream.statBlob(repository.name, digest, signal),
+        within(ANSWER_MS, signal, (until) => this.#upstream.statBlob(repository.name, digest, until)),
       ),
     );
     if (!found) throw unknownBlob(digest);
     return found;
   }
 
-  async #translated<T>(repository: RepositoryKey, digest: Digest, asked: Promise<T>): Promise<T> {
-    try {
-      return await asked;
-    } catch (error) {
-      const reason = error instanceof SpoolFailedError ? error.cause : error;
-      const failure = reason instanceof ContentMismatchError ? mismatch(reason) : reason;
-      throw failure instanceof UpstreamError
-        ? asRegistryError(failure, `the blob ${repository.name}@${digest}`)
-        : error;
-    }
+  #translated<T>({ name }: RepositoryKey, digest: Digest, asked: Promise<T>): Promise<T> {
+    return translating(`the blob ${name}@${digest}`, () => asked.catch(asUpstreamError));
   }
 }
 
-function mismatch(cause: ContentMismatchError): UpstreamError {
-  return new UpstreamError('protocol', cause.message, { cause });
+/** What broke a transfer may be upstream's doing, told by the spool file. */
+function asUpstreamError(error: unknown): never {
+  const reason = error instanceof SpoolFailedError ? error.cause : error;
+  if (reason instanceof ContentMismatchError)
+    throw new UpstreamError('protocol', reason.message, { cause: reason });
+  throw reason instanceof UpstreamError ? reason : error;
 }
 
 function unknownBlob(digest: Digest): RegistryError {

@@ -6,26 +6,32 @@ export interface Persistence {
   /** How far it has come: a try that brought something does not count against the limit. */
   readonly progress: () => number;
   readonly onRetry: (cause: Error) => void;
-  /** Resolves after that many milliseconds; rejects when the work is aborted. */
+  /** Resolves after that many milliseconds, or earlier when the signal is aborted. */
   readonly pause: (ms: number) => Promise<void>;
+  readonly signal: AbortSignal;
 }
 
-/** Four tries and the pauses between them take some 2 s, well below the 30 s that containerd waits for headers. */
+/** The pauses between four tries take some 2 s; how long the tries take is for who makes them (deadline.ts). */
 const MAX_FRUITLESS_TRIES = 4;
+/** However much each brought: an upstream that cuts off after every byte is of no use. */
+const MAX_TRIES = 100;
 const FIRST_PAUSE_MS = 200;
 
 export async function persist<T>(attempt: () => Promise<T>, persistence: Persistence): Promise<T> {
   let reached = persistence.progress();
-  for (let fruitless = 0; ;) {
+  let fruitless = 0;
+  for (let tries = 1; ; tries += 1) {
     try {
       return await attempt();
     } catch (error) {
+      persistence.signal.throwIfAborted();
       fruitless = persistence.progress() > reached ? 0 : fruitless + 1;
       reached = persistence.progress();
-      if (!mayPass(error) || fruitless >= MAX_FRUITLESS_TRIES) throw error;
+      if (!mayPass(error) || fruitless >= MAX_FRUITLESS_TRIES || tries >= MAX_TRIES) throw error;
       persistence.onRetry(error as Error);
       // Jitter, so that those who failed together do not come back together.
       await persistence.pause(FIRST_PAUSE_MS * 2 ** fruitless * (0.5 + Math.random() / 2));
+      persistence.signal.throwIfAborted();
     }
   }
 }

@@ -14,7 +14,8 @@ import type { Reference } from '../oci/reference.ts';
  */
 export type Source = 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
 
-export type Served<T> = T & { readonly source: Source };
+/** `staleBecause` says why, where the source is `stale`. */
+export type Served<T> = T & { readonly source: Source; readonly staleBecause?: Error };
 
 export interface Repository {
   /** Where a reference points; it fetches no manifest, so a HEAD costs no pull of upstream's quota. */

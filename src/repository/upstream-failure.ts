@@ -1,6 +1,6 @@
 /** What an upstream's failure means to our client: an upstream's fault is not the client's, and never a 401. */
 import { RegistryError } from '../oci/errors.ts';
-import type { UpstreamError } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream.ts';
 
 /**
  * Never 401: that would make clients send us their credentials for someone else (dockerd hands Docker Hub's to whoever challenges).
@@ -22,6 +22,12 @@ export function asRegistryError(error: UpstreamError, subject: string): Registry
         `upstream's pull limit is reached: ${subject} is not cached`,
         options,
       );
+    case 'misconfigured':
+      return new RegistryError(
+        'UNAVAILABLE',
+        `the mirror's own account at upstream fails; ${subject} is not cached`,
+        options,
+      );
     case 'unreachable':
       return new RegistryError(
         'UNAVAILABLE',
@@ -33,6 +39,15 @@ export function asRegistryError(error: UpstreamError, subject: string): Registry
         ...options,
         status: 502,
       });
+  }
+}
+
+/** Does the work; an UpstreamError of it becomes what the client is told. @param subject see {@link asRegistryError} */
+export async function translating<T>(subject: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof UpstreamError ? asRegistryError(error, subject) : error;
   }
 }
 

@@ -108,6 +108,7 @@ export class Metrics {
     );
     for (const type of CACHED_TYPES) {
       for (const counter of [
+        this.#fetchedBytes,
         this.#proxyRequests,
         this.#proxyHits,
         this.#proxyMisses,

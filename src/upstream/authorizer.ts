@@ -70,7 +70,7 @@ export class Authorizer {
   async #satisfy(target: Target, credentials: Credentials): Promise<Authorization | undefined> {
     if (credentials.kind === 'token') {
       const token = credentials.token.reveal();
-      if (!isToken(token)) throw new UpstreamError('denied', 'the configured token fits in no header');
+      if (!isToken(token)) throw new UpstreamError('misconfigured', 'the configured token fits in no header');
       return { header: `Bearer ${token}` };
     }
     const demand = this.#demands.get(keyOf(target));

@@ -87,6 +87,10 @@ export class BearerAuth {
     };
     const askedAt = this.#now();
     const answer = await this.#transport.send(request);
+    // A token service that knows the password refuses a repository by a token that does not do, or by 403.
+    if (answer.status === 401 && credentials.kind === 'password') {
+      throw failed(request, 'misconfigured', '401, the user name or the password is wrong');
+    }
     if (answer.status !== 200) throw refusalOf(answer);
     const bytes = await readBody(answer, MAX_ANSWER_BYTES);
     const json = (parseJson(answer, bytes) ?? {}) as Record<string, unknown>;

@@ -8,7 +8,7 @@ export type Credentials =
   | { readonly kind: 'password'; readonly username: string; readonly password: Secret }
   | { readonly kind: 'token'; readonly token: Secret };
 
-/** @throws UpstreamError `denied` where they can't be read */
+/** @throws UpstreamError `misconfigured` where they can't be read */
 export type CredentialsSource = () => Promise<Credentials>;
 
 export type SecretOrFile = Secret | { readonly file: string };
@@ -42,9 +42,9 @@ async function read(secret: SecretOrFile): Promise<Secret> {
   try {
     text = await readFile(secret.file, 'utf8');
   } catch (cause) {
-    throw new UpstreamError('denied', `the credentials in ${secret.file} can't be read`, { cause });
+    throw new UpstreamError('misconfigured', `the credentials in ${secret.file} can't be read`, { cause });
   }
   const value = text.replace(/\r?\n$/, '');
-  if (value === '') throw new UpstreamError('denied', `there are no credentials in ${secret.file}`);
+  if (value === '') throw new UpstreamError('misconfigured', `there are no credentials in ${secret.file}`);
   return new Secret(value);
 }

@@ -1,15 +1,18 @@
 /** What the headers of an answer say of a manifest (distribution-spec v1.1.1, "Pulling manifests"). */
 import { algorithmOf, isDigest, type Digest } from '../oci/digest.ts';
-import { withoutParameters, type Descriptor } from '../oci/manifest.ts';
+import { MEDIA_TYPE, withoutParameters, type Descriptor } from '../oci/manifest.ts';
 import type { Reference } from '../oci/reference.ts';
 import { contentLengthOf, failed, headerOf, type HttpAnswer } from './http-answer.ts';
+
+const MANIFEST_TYPES: ReadonlySet<string> = new Set(Object.values(MEDIA_TYPE));
 
 /** What a HEAD tells of a manifest; undefined where that is not all. */
 export function descriptorIn(answer: HttpAnswer, reference: Reference): Descriptor | undefined {
   const digest = digestIn(answer);
   const mediaType = mediaTypeOf(answer);
   const size = contentLengthOf(answer);
-  if (digest === undefined || mediaType === '' || size === undefined) return undefined;
+  // A type that is none of a manifest may be a page of a proxy's; the GET shows it.
+  if (digest === undefined || !MANIFEST_TYPES.has(mediaType) || size === undefined) return undefined;
   if (reference.kind === 'tag' || digest === reference.digest) return { mediaType, digest, size };
   // The same manifest may go by a digest of another algorithm; which of them is right, only its bytes can tell.
   if (algorithmOf(digest) !== algorithmOf(reference.digest)) return undefined;

@@ -21,9 +21,9 @@ export async function* readPages(exchange: Exchange, question: Question, first: 
     yield parseJson(answer, bytes);
     const link = nextLinkIn(headerOf(answer, 'link'));
     if (link === undefined) return;
-    const { origin, href } = answer.request.url;
-    const next = URL.parse(link, href);
-    if (next?.origin !== origin) throw failed(answer.request, 'protocol', 'the next page is at another host');
+    // Only its query is used: a registry behind a proxy may not know its own scheme or host.
+    const next = URL.parse(link, answer.request.url.href);
+    if (!next) throw failed(answer.request, 'protocol', 'the link to the next page is no URL');
     if (page === MAX_PAGES) throw failed(answer.request, 'protocol', `more than ${MAX_PAGES} pages`);
     answer = await exchange.ask({ ...question, query: next.search });
   }

@@ -38,6 +38,11 @@ export interface RegistryUpstreamOptions extends TransportOptions {
 /** Always all of them: what a client accepts must not decide what is cached. */
 const MANIFEST_TYPES = Object.values(MEDIA_TYPE).join(', ');
 
+/** What some registries, and CDNs whose signed URLs are for GET alone, say to a HEAD whose GET they answer. */
+const HEAD_MAY_BE_AT_FAULT: readonly number[] = [403, 405, 501];
+/** ECR Public says 401 to a HEAD of a blob. Of a manifest it is Docker Hub's word for a repository that is private. */
+const HEAD_OF_BLOB_MAY_BE_AT_FAULT: readonly number[] = [...HEAD_MAY_BE_AT_FAULT, 400, 401];
+
 export class RegistryUpstream implements Upstream {
   readonly name: string;
   readonly #transport: Transport;
@@ -68,7 +73,7 @@ export class RegistryUpstream implements Upstream {
     if (answer.status === 200) {
       const descriptor = descriptorIn(answer, reference);
       if (descriptor !== undefined) return { descriptor };
-    } else if (answer.status !== 405) {
+    } else if (!HEAD_MAY_BE_AT_FAULT.includes(answer.status)) {
       throw this.#exchange.refusalOf(answer);
     }
     const manifest = await this.fetchManifest(repository, reference, signal);
@@ -101,9 +106,7 @@ export class RegistryUpstream implements Upstream {
     const head = await this.#askForBlob('HEAD', repository, digest, undefined, signal);
     if (head.status === 404) return undefined;
     if (head.status === 200) return { size: contentLengthOf(notAPage(head)) };
-    // The signature in a CDN's URL is often for GET alone.
-    const isOnlyTheMethod = head.status === 405 || (head.status === 403 && this.#exchange.isForeign(head));
-    if (!isOnlyTheMethod) throw this.#exchange.refusalOf(head);
+    if (!HEAD_OF_BLOB_MAY_BE_AT_FAULT.includes(head.status)) throw this.#exchange.refusalOf(head);
 
     const get = await this.#askForBlob('GET', repository, digest, 'bytes=0-0', signal);
     get.body.destroy();
@@ -164,7 +167,7 @@ export class RegistryUpstream implements Upstream {
       signal,
     };
     const first = await this.#exchange.ask(question);
-    if ([401, 403, 404, 405].includes(first.status)) return undefined;
+    if ([400, 401, 403, 404, 405, 501].includes(first.status)) return undefined;
     // Registries without the API answer with what they have for a browser (pkg.dev redirects to a login).
     if (first.status === 200 && mediaTypeOf(first) !== MEDIA_TYPE.ociIndex) {
       first.body.destroy();

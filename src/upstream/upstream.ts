@@ -6,11 +6,12 @@ import type { Reference, RepositoryName } from '../oci/reference.ts';
 
 /**
  * - `denied`: upstream wants other credentials than ours, or hides that the repository does not exist
+ * - `misconfigured`: our own credentials can't be read or are refused: that says nothing of what was asked for
  * - `rate-limited`: 429
  * - `unreachable`: no connection, a timeout, or 5xx: it may work again soon
  * - `protocol`: an answer that no registry may give, such as bytes that do not have the digest asked for
  */
-export type UpstreamFailure = 'denied' | 'rate-limited' | 'unreachable' | 'protocol';
+export type UpstreamFailure = 'denied' | 'misconfigured' | 'rate-limited' | 'unreachable' | 'protocol';
 
 export class UpstreamError extends Error {
   readonly failure: UpstreamFailure;

@@ -166,6 +166,25 @@ describe('a cache with a bound', () => {
     expect(upstream.requests).toEqual([]);
   });
 
+  it('passes on what is left of a blob that turns out not to fit, after bytes that were the same', async () => {
+    await using upstream = await ScriptedUpstream.start({ cdn: false });
+    await using mirror = await startMirror({
+      upstreamUrl: upstream.url,
+      env: { ENTREPOT_CACHE_MAX_SIZE: '6MiB' },
+    });
+    const large = upstream.pushBlob(REPOSITORY, randomBytes(1, 9 * MIB));
+    const withoutLength = { headers: { 'content-length': undefined } };
+    upstream.fault({ kind: 'blob' }, withoutLength, 100);
+    await expectBlob(mirror, large);
+    expect(await bytesOnDisk(mirror)).toBe(0);
+
+    // The beginning that the client has came from another answer, whose bytes nobody could verify.
+    upstream.clearScript();
+    upstream.fault({ kind: 'blob', method: 'GET' }, { ...withoutLength, body: flipByte(5) });
+    upstream.fault({ kind: 'blob' }, withoutLength, 100);
+    expect((await get(blobUrl(mirror, large))).isCutShort).toBe(true);
+  });
+
   it('that is made smaller is trimmed at the next start', async () => {
     await using upstream = await ScriptedUpstream.start();
     await using first = await startMirror({ upstreamUrl: upstream.url });

@@ -1,9 +1,12 @@
 /** Issue 2, parts 2 and 4: what a pull costs upstream, by tag and by digest, cold, warm, past the TTL and unplugged. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { get, head, jsonOf } from '../support/http.ts';
 import { buildImage, buildIndex, type Image } from '../support/images.ts';
 import { startMirror, type RunningMirror } from '../support/mirror.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 
 const REPOSITORY = 'library/alpine';
@@ -148,6 +151,111 @@ describe('a tag', () => {
     time.pass(61_000);
     expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(before.manifest.digest);
     expect([upstream.count(MANIFEST_HEAD), upstream.count(MANIFEST_GET)]).toEqual([1, 0]);
+  });
+
+  it('that moved is served as it was while the new image can not be had, and followed when it can', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    const time = clock();
+    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
+    upstream.push(REPOSITORY, 'latest', before);
+    await get(manifestUrl(mirror, 'latest'));
+    upstream.push(REPOSITORY, 'latest', after);
+    time.pass(61_000);
+    upstream.reply({ kind: 'manifest', method: 'GET' }, { status: 500, body: new Uint8Array() });
+    expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(before.manifest.digest);
+    const stale = mirror.log.find(({ source }) => source === 'stale');
+    expect(stale).toMatchObject({ level: 'warn', status: 200 });
+    expect(JSON.stringify(stale?.['err'])).toContain('500');
+
+    expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(after.manifest.digest);
+    time.pass(61_000);
+    await upstream.stop();
+    expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(after.manifest.digest);
+  });
+
+  it('that only a HEAD has seen move keeps the image that is here for when upstream is away', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    const time = clock();
+    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
+    upstream.push(REPOSITORY, 'latest', before);
+    await get(manifestUrl(mirror, 'latest'));
+    upstream.push(REPOSITORY, 'latest', after);
+    time.pass(61_000);
+    const moved = await head(manifestUrl(mirror, 'latest'));
+    expect(moved.headers['docker-content-digest']).toBe(after.manifest.digest);
+    upstream.reset();
+    await head(manifestUrl(mirror, 'latest'));
+    expect(upstream.requests).toEqual([]);
+
+    await upstream.stop();
+    time.pass(61_000);
+    expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(before.manifest.digest);
+    const answer = await head(manifestUrl(mirror, 'latest'));
+    expect(answer.headers['docker-content-digest']).toBe(before.manifest.digest);
+  });
+
+  it('that a client followed by digest, as dockerd does, has moved here too, and after a restart', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    const time = clock();
+    await using first = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
+    upstream.push(REPOSITORY, 'latest', before);
+    await pull(first, before);
+    upstream.push(REPOSITORY, 'latest', after);
+    time.pass(61_000);
+    await pull(first, after);
+    await first.app.close();
+    await upstream.stop();
+    await using second = await startMirror({ upstreamUrl: upstream.url, dataDir: first.dataDir });
+    await pull(second, after);
+    await second.close();
+  });
+
+  it('that moved when no pull is left stays what it was, for those who ask by HEAD first too', async () => {
+    await using upstream = await ScriptedUpstream.start();
+    const time = clock();
+    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
+    upstream.push(REPOSITORY, 'latest', before);
+    await pull(mirror, before);
+    upstream.push(REPOSITORY, 'latest', after);
+    upstream.remainingPulls = 0;
+    time.pass(61_000);
+    await pull(mirror, before);
+    upstream.remainingPulls = 10;
+    time.pass(61_000);
+    await pull(mirror, after);
+  });
+
+  it('is not forgotten because our own password is wrong, and the log says why it is stale', async () => {
+    await using directory = await tempDir();
+    const passwordFile = join(directory.path, 'password');
+    await writeFile(passwordFile, 'right');
+    const credentials = { username: 'mirror', password: 'right' };
+    await using upstream = await ScriptedUpstream.start({ credentials, tokenLifetimeSeconds: 60 });
+    const time = clock();
+    const env = { ENTREPOT_UPSTREAM_USERNAME: 'mirror', ENTREPOT_UPSTREAM_PASSWORD_FILE: passwordFile };
+    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now, env });
+    const image = buildImage();
+    upstream.push(REPOSITORY, 'latest', image);
+    await pull(mirror, image);
+
+    await writeFile(passwordFile, '');
+    time.pass(61_000);
+    await pull(mirror, image);
+    await writeFile(passwordFile, 'wrong');
+    upstream.expireTokens();
+    time.pass(61_000);
+    await pull(mirror, image);
+    const stale = mirror.log.filter(({ source, level }) => source === 'stale' && level === 'warn');
+    expect(stale.map((line) => JSON.stringify(line['err']))).toEqual([
+      expect.stringContaining('no credentials in'),
+      expect.stringContaining('password is wrong'),
+    ]);
+    const unknown = await get(manifestUrl(mirror, 'unknown'));
+    expect([unknown.status, jsonOf(unknown)]).toMatchObject([503, { errors: [{ code: 'UNAVAILABLE' }] }]);
   });
 
   it('asked for cold by 50 clients at once costs one HEAD and one GET', async () => {

@@ -231,7 +231,7 @@ describe('referrers of an upstream that does not have the API', () => {
 
   it('are a 502 where that tag has no manifest but a page', async () => {
     pushBySchema(image, all);
-    given.upstream.reply({ kind: 'manifest' }, htmlPage());
+    given.upstream.reply({ kind: 'manifest' }, htmlPage(), 2);
     expectError(await list(), 502, 'UNAVAILABLE');
     expectIndex(await list(), all);
   });

@@ -131,13 +131,27 @@ describe('the metrics', () => {
     expect(proxy('pushed_bytes', 'manifest')).toBe(3 * manifestBytes);
   });
 
-  it('are there from the start under the five names of Distribution, at zero', async () => {
+  it('count the bytes of a manifest too that upstream had to send because its HEAD told no digest', async () => {
+    const { upstream, v2 } = pair;
+    const image = buildImage();
+    upstream.push('library/alpine', '3', image);
+    upstream.fault({ kind: 'manifest', method: 'HEAD' }, { headers: { 'docker-content-digest': undefined } });
+    expect((await get(`${v2}/library/alpine/manifests/3`)).status).toBe(200);
+    const { length } = image.manifest.bytes;
+    const value = valuesOf(await scrape());
+    expect(value('entrepot_fetched_bytes_total{type="manifest"}')).toBe(length);
+    expect(value('registry_proxy_pulled_bytes_total{type="manifest"}')).toBe(length);
+  });
+
+  it('are there from the start, at zero: those under the five names of Distribution, and what was fetched', async () => {
     const value = valuesOf(await scrape());
     for (const what of ['requests', 'hits', 'misses', 'pulled_bytes', 'pushed_bytes']) {
       for (const type of ['blob', 'manifest']) {
         expect(value(`registry_proxy_${what}_total{type="${type}"}`)).toBe(0);
       }
     }
+    expect(value('entrepot_fetched_bytes_total{type="blob"}')).toBe(0);
+    expect(value('entrepot_fetched_bytes_total{type="manifest"}')).toBe(0);
   });
 
   it('have labels from closed sets: no request, however absurd, makes a new one', async () => {

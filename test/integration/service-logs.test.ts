@@ -83,6 +83,7 @@ describe('the log', () => {
         {
           ...common,
           ...{ method: 'PUT', route: 'none', status: 405, errorCode: 'UNSUPPORTED', bytes: A_NUMBER },
+          reference: '/v2/library/alpine/manifests/3',
         },
         { ...common, method: 'GET', route: 'ping', status: 200, bytes: 2 },
       ].map((line) => ({

@@ -1,7 +1,8 @@
-/** The command as people run it: a process of its own, in a directory of its own, with nothing of our environment. */
+/** The command as people run it, in a test: a process of its own, with nothing of our environment. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import type { LogLine } from './mirror.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -50,6 +51,8 @@ export class Command implements AsyncDisposable {
       return { code, signal };
     });
     this.#exit.catch(() => undefined);
+    // A test that takes too long is left where it is, and disposes nothing.
+    onTestFinished(() => this[Symbol.asyncDispose]());
   }
 
   static start(args: readonly string[], options: CommandOptions): Command {

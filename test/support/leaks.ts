@@ -13,6 +13,10 @@ const OPEN_FILES = '/proc/self/fd';
 /** @param work has to close all that it opens; its mirrors have their data in `dataDir` */
 export async function expectNoLeaks(dataDir: string, work: () => Promise<void>): Promise<void> {
   const before = countsOf(process.getActiveResourcesInfo());
+  // Of files that the garbage collector had to close, and of listeners that pile up.
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error) => void warnings.push(message);
+  process.on('warning', onWarning);
   await work();
   let leaks: readonly string[] = [];
   for (let tries = 0; tries < TRIES; tries += 1) {
@@ -21,7 +25,8 @@ export async function expectNoLeaks(dataDir: string, work: () => Promise<void>):
     if (leaks.length === 0) break;
     await pause(PAUSE_MS);
   }
-  expect(leaks).toEqual([]);
+  process.off('warning', onWarning);
+  expect([...leaks, ...warnings]).toEqual([]);
   expect(await readdir(join(dataDir, 'spool'))).toEqual([]);
 }
 

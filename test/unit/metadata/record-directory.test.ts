@@ -3,14 +3,14 @@ import { copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RecordDirectory } from '../../../src/metadata/record-directory.ts';
-import type { IndexRecord } from '../../../src/metadata/record.ts';
+import { addressOf, type IndexRecord } from '../../../src/metadata/record.ts';
 import { tempDir, type TempDir } from '../../support/temp-dir.ts';
 import { blobOf, collect, digest, imageOf, repositoryKey, tagOf } from './content.ts';
 
 const repository = repositoryKey('library/alpine', 'registry.example:5000');
 const image = imageOf([blobOf('layer')]);
 const MANIFEST: IndexRecord = { kind: 'manifest', repository, manifest: image };
-const BLOB: IndexRecord = { kind: 'blob', repository, digest: blobOf('layer').digest };
+const BLOB: IndexRecord = { kind: 'blob', repository, blob: blobOf('layer') };
 const TAG: IndexRecord = { kind: 'tag', repository, tag: tagOf('3'), descriptor: image.descriptor };
 
 describe('RecordDirectory', () => {
@@ -42,7 +42,8 @@ describe('RecordDirectory', () => {
       ...image.descriptor,
       data: Buffer.from(image.bytes).toString('base64'),
     });
-    expect(await readFile(join(home, '_blobs/sha256', blobOf('layer').digest.slice(7)))).toHaveLength(0);
+    const blob = await readFile(join(home, '_blobs/sha256', blobOf('layer').digest.slice(7)), 'utf8');
+    expect(JSON.parse(blob)).toEqual({ mediaType: 'application/octet-stream', ...blobOf('layer') });
     expect(await readdir(join(home, '_tags'))).toEqual(['3']);
   });
 
@@ -73,11 +74,11 @@ describe('RecordDirectory', () => {
   it('removes a record, and the directories that it leaves empty', async () => {
     await records.add(TAG, nothing);
     await records.add(BLOB, nothing);
-    await records.remove(TAG, () => false);
+    await records.remove(addressOf(TAG), () => false);
     expect(await readdir(home)).toEqual(['_blobs']);
-    await records.remove(BLOB, () => false);
+    await records.remove(addressOf(BLOB), () => false);
     expect(await readdir(root)).toEqual([]);
-    await records.remove(BLOB, () => false);
+    await records.remove(addressOf(BLOB), () => false);
     expect(errors).toEqual([]);
   });
 
@@ -86,7 +87,7 @@ describe('RecordDirectory', () => {
     const added = records.add(TAG, () => {
       isHeld = true;
     });
-    const removed = records.remove(TAG, () => isHeld);
+    const removed = records.remove(addressOf(TAG), () => isHeld);
     await Promise.all([added, removed]);
     expect(await listed()).toEqual([TAG]);
   });
@@ -107,7 +108,7 @@ describe('RecordDirectory', () => {
       await Promise.all(tags.map((tag) => records.add(tag, nothing)));
       await Promise.all([
         ...tags.map((tag) => records.remove(tag, () => false)),
-        records.add(TAG, nothing).then(() => records.remove(TAG, () => false)),
+        records.add(TAG, nothing).then(() => records.remove(addressOf(TAG), () => false)),
       ]);
     }
     expect(errors).toEqual([]);
@@ -123,7 +124,7 @@ describe('RecordDirectory', () => {
     expect(errors).toHaveLength(1);
     expect(errors[0]!.message).toMatch(/_tags\/3 can't be written/);
     expect(errors[0]!.cause).toMatchObject({ code: 'ENOTDIR' });
-    await records.remove(TAG, () => false);
+    await records.remove(addressOf(TAG), () => false);
     expect(errors).toHaveLength(2);
   });
 

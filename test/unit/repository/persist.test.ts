@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ContentMismatchError, SpoolWriteError } from '../../../src/blobs/spool.ts';
 import { persist } from '../../../src/repository/persist.ts';
+import { digestOf } from '../../../src/oci/digest.ts';
 import { UpstreamError } from '../../../src/upstream/upstream.ts';
 
 function attempts(
@@ -21,6 +22,7 @@ function attempts(
     {
       progress: () => progress,
       onRetry: (cause) => void retries.push(cause),
+      signal: new AbortController().signal,
       pause: (ms) => {
         pauses.push(ms);
         return Promise.resolve();
@@ -47,6 +49,14 @@ describe('persist', () => {
     expect(left.length).toBe(6);
   });
 
+  it('gives up on an upstream that cuts off after every byte', async () => {
+    const cuts = Array.from({ length: 500 }, (_, index) => ({
+      progress: index + 1,
+      error: new Error('cut'),
+    }));
+    await expect(attempts(cuts).result).rejects.toThrow('cut');
+  });
+
   it('does not count tries that brought something', async () => {
     const cuts = Array.from({ length: 20 }, (_, index) => ({ progress: index + 1, error: new Error('cut') }));
     expect(await attempts([...cuts, 'done']).result).toBe('done');
@@ -58,7 +68,7 @@ describe('persist', () => {
       new UpstreamError('rate-limited', 'later'),
       new UpstreamError('protocol', 'nonsense'),
       new ContentMismatchError('other bytes'),
-      new SpoolWriteError(new Error('ENOSPC')),
+      new SpoolWriteError(new Error('ENOSPC'), { length: 0, digest: digestOf(Buffer.from('')) }),
     ]) {
       const { result, retries } = attempts([error]);
       await expect(result).rejects.toBe(error);

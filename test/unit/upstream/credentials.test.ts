@@ -41,17 +41,17 @@ describe('credentialsFrom', () => {
     expect(revealed(await source())).toBe(' second ');
   });
 
-  it('is denied, and says which file, where there is nothing to read', async () => {
+  it('is our own mistake, and says which file, where there is nothing to read', async () => {
     await using dir = await tempDir();
     const file = join(dir.path, 'password');
     const source = credentialsFrom({ kind: 'password', username: 'jane', password: { file } });
     await expect(source()).rejects.toMatchObject({
-      failure: 'denied',
+      failure: 'misconfigured',
       message: expect.stringContaining(file) as string,
       cause: expect.objectContaining({ code: 'ENOENT' }) as Error,
     });
     await writeFile(file, '\n');
-    await expect(source()).rejects.toMatchObject({ failure: 'denied' });
+    await expect(source()).rejects.toMatchObject({ failure: 'misconfigured' });
   });
 
   it('shows no secret to whoever prints them', async () => {

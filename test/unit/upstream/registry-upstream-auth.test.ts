@@ -169,13 +169,13 @@ describe('Bearer authentication', () => {
     expect(cdn.status).toBe(200);
   });
 
-  it('is denied by the token service with wrong credentials', async () => {
+  it('is our own mistake where the token service refuses the password', async () => {
     await using its = await connected(
       { credentials: ACCOUNT },
       { credentials: passwordOf({ ...ACCOUNT, password: 'wrong' }) },
     );
     await expect(resolve(its)).rejects.toMatchObject(
-      failure('denied', /^GET a token for repository:library\/alpine:pull from 127\.0\.0\.1:\d+: 401/),
+      failure('misconfigured', /^GET a token for repository:library\/alpine:pull from 127\.0\.0\.1:\d+: 401/),
     );
     expect(tokensOf(its)).toBe(1);
   });
@@ -317,9 +317,9 @@ describe('a token of our own', () => {
     expect(tokensOf(its)).toBe(0);
   });
 
-  it('is denied where it is none', async () => {
+  it('is our own mistake where it is none', async () => {
     await using its = await connected({}, { credentials: tokenOf('abc\nx-evil: 1') });
-    await expect(resolve(its)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(its)).rejects.toMatchObject(failure('misconfigured'));
     expect(sent(its)).toEqual([]);
   });
 });
