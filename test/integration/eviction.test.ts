@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
+import { movableClock } from '../support/clock.ts';
 import { get, head, open } from '../support/http.ts';
 import { buildImage, randomBytes } from '../support/images.ts';
 import { flipByte } from '../support/scripted-upstream-faults.ts';
@@ -30,11 +31,7 @@ async function expectBlob(mirror: RunningMirror, digest: Digest): Promise<void> 
   expect([digestOf(body), isCutShort]).toEqual([digest, false]);
 }
 
-/** A clock that a test moves: uses a minute apart count apart. */
-function clock(): { now: () => number; pass: (ms: number) => void } {
-  let time = Date.now();
-  return { now: () => time, pass: (ms) => void (time += ms) };
-}
+/** Uses that far apart count apart. */
 const MINUTE = 61_000;
 
 describe('a cache with a bound', () => {
@@ -57,7 +54,7 @@ describe('a cache with a bound', () => {
 
   it('lets go what was used least recently, whatever kind of use that was', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({
       upstreamUrl: upstream.url,
       now: time.now,
@@ -84,7 +81,7 @@ describe('a cache with a bound', () => {
 
   it('keeps the layers of an image that is only revalidated, and drops the manifest with the layers', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({
       upstreamUrl: upstream.url,
       now: time.now,

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { movableClock } from '../support/clock.ts';
 import { get, head, jsonOf } from '../support/http.ts';
 import { buildImage, buildIndex, type Image } from '../support/images.ts';
 import { startMirror, type RunningMirror } from '../support/mirror.ts';
@@ -33,12 +34,6 @@ async function pull(
   }
 }
 
-/** A clock that a test moves. */
-function clock(): { now: () => number; pass: (ms: number) => void } {
-  let time = Date.now();
-  return { now: () => time, pass: (ms) => void (time += ms) };
-}
-
 describe('a whole pull', () => {
   it('costs, cold, one free HEAD, one GET of the manifest and one GET a blob; warm, nothing', async () => {
     await using upstream = await ScriptedUpstream.start();
@@ -61,7 +56,7 @@ describe('a whole pull', () => {
 
   it('works with upstream unplugged, by tag past its TTL too, and says that it is stale', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const image = buildImage({ layers: 2 });
     upstream.push(REPOSITORY, 'latest', image);
@@ -109,7 +104,7 @@ describe('a whole pull', () => {
 describe('a tag', () => {
   it('costs nothing inside its TTL and one HEAD after it, however many ask', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
@@ -134,7 +129,7 @@ describe('a tag', () => {
 
   it('that moved is followed with one HEAD and one GET of the new digest', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -155,7 +150,7 @@ describe('a tag', () => {
 
   it('that moved is served as it was while the new image can not be had, and followed when it can', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -176,7 +171,7 @@ describe('a tag', () => {
 
   it('that only a HEAD has seen move keeps the image that is here for when upstream is away', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -198,7 +193,7 @@ describe('a tag', () => {
 
   it('that a client followed by digest, as dockerd does, has moved here too, and after a restart', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using first = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -215,7 +210,7 @@ describe('a tag', () => {
 
   it('that moved when no pull is left stays what it was, for those who ask by HEAD first too', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -235,7 +230,7 @@ describe('a tag', () => {
     await writeFile(passwordFile, 'right');
     const credentials = { username: 'mirror', password: 'right' };
     await using upstream = await ScriptedUpstream.start({ credentials, tokenLifetimeSeconds: 60 });
-    const time = clock();
+    const time = movableClock();
     const env = { ENTREPOT_UPSTREAM_USERNAME: 'mirror', ENTREPOT_UPSTREAM_PASSWORD_FILE: passwordFile };
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now, env });
     const image = buildImage();
@@ -281,7 +276,7 @@ describe('a tag', () => {
 
   it('that was deleted or made private upstream stops being served', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     upstream.push(REPOSITORY, 'gone', buildImage({ seed: 1 }));
     upstream.push('team/secret', 'latest', buildImage({ seed: 2 }));
@@ -301,7 +296,7 @@ describe('a tag', () => {
 
   it('is served as it was known while upstream is failing, and 429 and 5xx are failing', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = clock();
+    const time = movableClock();
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
