@@ -110,7 +110,7 @@ async function openCore(
   const observers = new Observers(log, metrics);
   const onError = (err: unknown) => log.error({ err }, 'the last uses could not be recorded');
   const used = new AccessRecorder(metadata, { clock: now, onError });
-  started.defer(() => used.close());
+  started.defer(() => used.close().catch(onError));
 
   const leases = new BlobLeases();
   const space = new CacheSpace({
