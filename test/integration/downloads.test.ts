@@ -1,4 +1,4 @@
-/** Issue 2, part 3: many clients, one download; nothing unverified is ever kept or ends well. */
+/** Many clients, one download; nothing unverified is ever kept or ends well. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

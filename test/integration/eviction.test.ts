@@ -1,4 +1,4 @@
-/** Issue 2, part 6: the disk stays bounded, and nobody notices. */
+/** The disk stays bounded, and nobody notices. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** Issue 2, parts 2 and 4: what a pull costs upstream, by tag and by digest, cold, warm, past the TTL and unplugged. */
+/** What a pull costs upstream, by tag and by digest, cold, warm, past the TTL and unplugged. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
