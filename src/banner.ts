@@ -33,26 +33,28 @@ export function banner(config: Config, version: string, app: Listening): string 
     '',
     ...lines,
     '',
-    'On each machine, in /etc/docker/daemon.json, and then restart its docker' +
-      (daemon.includes(PLACEHOLDER) ? ` (${PLACEHOLDER}: the name of this host):` : ':'),
+    'On each machine, in /etc/docker/daemon.json, and then restart its docker:',
+    // A container's own address may be none that other machines can reach.
+    ...(isInContainer()
+      ? ['(with the name of the host, where this container does not share its network)']
+      : []),
     '',
     ...daemon.split('\n').map((line) => `  ${line}`),
     '',
   ].join('\n');
 }
 
-const PLACEHOLDER = 'MIRROR';
-const CONTAINER_MARKS = ['/.dockerenv', '/run/.containerenv'];
-
 /** An address that other machines can use, where it listens on all of them. */
 function reachableUrl(listening: string): string {
   const { protocol, hostname: host, port, origin } = new URL(listening);
-  return host === '0.0.0.0' || host === '[::]' ? `${protocol}//${ownName()}:${port}` : origin;
+  return host === '0.0.0.0' || host === '[::]' ? `${protocol}//${ownAddress()}:${port}` : origin;
 }
 
-function ownName(): string {
-  // A container's own address is none that other machines can reach.
-  if (CONTAINER_MARKS.some((path) => existsSync(path))) return PLACEHOLDER;
+function ownAddress(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((interfaces) => interfaces ?? []);
   return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? hostname();
+}
+
+function isInContainer(): boolean {
+  return ['/.dockerenv', '/run/.containerenv'].some((path) => existsSync(path));
 }
