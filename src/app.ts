@@ -33,7 +33,9 @@ export interface AppOverrides {
 export interface App {
   readonly registryUrl: string;
   readonly adminUrl: string;
+  /** The bound as it is set, and what of it the disk has room for now. */
   readonly maxCacheBytes: number;
+  readonly reachableCacheBytes: number;
   readonly usedCacheBytes: number;
   /** Takes no new work, lets what runs finish within the grace time, and leaves nothing half-written. */
   close(): Promise<void>;
@@ -73,13 +75,14 @@ export async function startApp(
   const registry = await ListeningServer.listen(registryApp, config.listen, tls);
   started.defer(() => registry.close(AbortSignal.abort()));
 
-  const { used: usedCacheBytes } = await space.usage();
+  const { used: usedCacheBytes, limit: reachableCacheBytes } = await space.usage();
   const maxCacheBytes = await boundInBytes(config.dataDir, config.cache.maxSize);
   const running = started.move();
   return {
     registryUrl: registry.url,
     adminUrl: admin.url,
     maxCacheBytes,
+    reachableCacheBytes,
     usedCacheBytes,
     close: async () => {
       const grace = AbortSignal.timeout(config.shutdownGraceMs);

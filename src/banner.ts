@@ -9,6 +9,8 @@ export interface Listening {
   readonly registryUrl: string;
   readonly adminUrl: string;
   readonly maxCacheBytes: number;
+  /** Less than that where the disk is too full for it. */
+  readonly reachableCacheBytes: number;
   readonly usedCacheBytes: number;
 }
 
@@ -25,6 +27,9 @@ export function banner(config: Config, version: string, app: Listening): string 
     ...others.map((other) => ['', `${other.url} as ${other.namespaces.join(', ')}`]),
     ['data', config.dataDir],
     ['cache', `${formatBytes(app.usedCacheBytes)} of at most ${formatBytes(app.maxCacheBytes)}${share}`],
+    ...(app.reachableCacheBytes < app.maxCacheBytes
+      ? [['', `the disk has room for ${formatBytes(app.reachableCacheBytes)} of it now`]]
+      : []),
   ];
   const lines = rows.map(([name = '', value = '']) => `  ${name.padEnd(10)}${value}`);
   const daemon = JSON.stringify({ 'registry-mirrors': [reachableUrl(app.registryUrl)] }, null, 2);
