@@ -8,9 +8,11 @@ import { buildImage, randomBytes } from '../support/images.ts';
 import { startMirror, type RunningMirror } from '../support/mirror.ts';
 import { flipByte } from '../support/scripted-upstream-faults.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { useMirror } from '../support/use-mirror.ts';
 
 const MIB = 1024 * 1024;
 const REPOSITORY = 'library/alpine';
+const given = useMirror();
 
 async function storedBlobs(mirror: RunningMirror): Promise<readonly string[]> {
   const entries = await readdir(join(mirror.dataDir, 'blobs'), { recursive: true, withFileTypes: true });
@@ -21,8 +23,7 @@ const hexOf = (digest: string) => digest.slice(digest.indexOf(':') + 1);
 
 describe('a cold blob', () => {
   it('costs one GET upstream, and none the second time', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(1, 3 * MIB + 17));
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
 
@@ -37,8 +38,7 @@ describe('a cold blob', () => {
   });
 
   it('is fetched once for 100 clients that ask at once', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(2, 2 * MIB));
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
     const gate = upstream.hold({ kind: 'cdn' }, { afterBytes: MIB });
@@ -57,8 +57,7 @@ describe('a cold blob', () => {
   });
 
   it('reaches a client that joins in the middle from its first byte on, before it is complete', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const bytes = randomBytes(3, 2 * MIB);
     const digest = upstream.pushBlob(REPOSITORY, bytes);
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
@@ -77,8 +76,7 @@ describe('a cold blob', () => {
   });
 
   it('goes on when the client that began it leaves, for those who stay and for later', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(4, 2 * MIB));
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
     const gate = upstream.hold({ kind: 'cdn' }, { afterBytes: MIB });
@@ -94,8 +92,7 @@ describe('a cold blob', () => {
   });
 
   it('comes in whole while a client reads nothing of it, and others get theirs', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(5, 24 * MIB));
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
 
@@ -107,8 +104,7 @@ describe('a cold blob', () => {
   });
 
   it('is asked for by HEAD without a download', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(6, MIB));
 
     const answer = await head(`${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`);
@@ -124,8 +120,7 @@ describe('a body that is not what its digest says', () => {
     ['last', 2 * MIB - 1],
   ] as const) {
     it(`never ends well and is never kept, whichever byte is wrong (the ${what})`, async () => {
-      await using upstream = await ScriptedUpstream.start();
-      await using mirror = await startMirror({ upstreamUrl: upstream.url });
+      const { upstream, mirror } = given;
       const digest = upstream.pushBlob(REPOSITORY, randomBytes(7, 2 * MIB));
       const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
       const gate = upstream.hold({ kind: 'cdn' }, { afterBytes: MIB });
@@ -166,8 +161,7 @@ describe('a body that is not what its digest says', () => {
 describe('a connection that breaks in the middle of a blob', () => {
   for (const by of ['fin', 'rst'] as const) {
     it(`is taken up where it broke, by ${by.toUpperCase()}, and the client never notices`, async () => {
-      await using upstream = await ScriptedUpstream.start();
-      await using mirror = await startMirror({ upstreamUrl: upstream.url });
+      const { upstream, mirror } = given;
       const digest = upstream.pushBlob(REPOSITORY, randomBytes(9, 3 * MIB));
       upstream.fault({ kind: 'cdn' }, { cut: { by, afterBytes: 2 * MIB } });
 
@@ -180,8 +174,7 @@ describe('a connection that breaks in the middle of a blob', () => {
   }
 
   it('starts over where upstream does not do ranges, and sends nothing twice', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(10, 3 * MIB));
     upstream.fault({ kind: 'cdn' }, { cut: { by: 'fin', afterBytes: MIB } });
     upstream.fault({ kind: 'cdn' }, { ignoresRange: true });
@@ -190,8 +183,7 @@ describe('a connection that breaks in the middle of a blob', () => {
   });
 
   it('breaks the client off when upstream does not come back, and the next pull works', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, randomBytes(11, 2 * MIB));
     const url = `${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`;
     const gate = upstream.hold({ kind: 'cdn' }, { afterBytes: MIB });
@@ -206,8 +198,7 @@ describe('a connection that breaks in the middle of a blob', () => {
 
 describe('one blob in several repositories', () => {
   it('lies on disk once, and one HEAD shows that the second repository holds it', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const bytes = randomBytes(12, MIB);
     const digest = upstream.pushBlob('team/one', bytes);
     upstream.pushBlob('team/two', bytes);
@@ -224,8 +215,7 @@ describe('one blob in several repositories', () => {
   });
 
   it('is not given to a repository that upstream does not show to hold it, cached or on its way', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob('team/secret', randomBytes(13, 2 * MIB));
     upstream.pushBlob('team/other', randomBytes(14, 10));
     const stranger = `${mirror.url}/v2/team/other/blobs/${digest}`;
@@ -242,8 +232,7 @@ describe('one blob in several repositories', () => {
   });
 
   it('is joined by the second repository while it comes in for the first', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const bytes = randomBytes(15, 2 * MIB);
     const digest = upstream.pushBlob('team/one', bytes);
     upstream.pushBlob('team/two', bytes);
@@ -263,8 +252,7 @@ describe('one blob in several repositories', () => {
 
 describe('the smallest and the odd', () => {
   it('an empty blob comes whole, and a wrong empty body does not', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const digest = upstream.pushBlob(REPOSITORY, new Uint8Array());
     const answer = await get(`${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`);
     expect([answer.status, answer.body.length, answer.isCutShort]).toEqual([200, 0, false]);
@@ -276,8 +264,7 @@ describe('the smallest and the odd', () => {
   });
 
   it('a blob with a sha512 digest is verified by it', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const image = buildImage({ algorithm: 'sha512', layers: 1 });
     upstream.push(REPOSITORY, 'latest', image);
     const [layer] = image.layers;

@@ -9,8 +9,11 @@ import { buildImage, buildIndex, type Image } from '../support/images.ts';
 import { startMirror, type RunningMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
+import { useMirror } from '../support/use-mirror.ts';
 
 const REPOSITORY = 'library/alpine';
+const time = movableClock();
+const given = useMirror({ now: time.now });
 const MANIFEST_GET = { kind: 'manifest', method: 'GET', status: 200 } as const;
 const MANIFEST_HEAD = { kind: 'manifest', method: 'HEAD', status: 200 } as const;
 
@@ -36,8 +39,7 @@ async function pull(
 
 describe('a whole pull', () => {
   it('costs, cold, one free HEAD, one GET of the manifest and one GET a blob; warm, nothing', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const image = buildImage({ layers: 4, layerSize: 50_000 });
     upstream.push(REPOSITORY, 'latest', image);
     const pullsBefore = upstream.remainingPulls;
@@ -55,9 +57,7 @@ describe('a whole pull', () => {
   });
 
   it('works with upstream unplugged, by tag past its TTL too, and says that it is stale', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const image = buildImage({ layers: 2 });
     upstream.push(REPOSITORY, 'latest', image);
     await pull(mirror, image);
@@ -84,8 +84,7 @@ describe('a whole pull', () => {
   });
 
   it('of an index takes only the platform that was asked for', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const amd64 = buildImage({ seed: 'amd64', architecture: 'amd64' });
     const arm64 = buildImage({ seed: 'arm64', architecture: 'arm64' });
     const index = buildIndex([
@@ -103,9 +102,7 @@ describe('a whole pull', () => {
 
 describe('a tag', () => {
   it('costs nothing inside its TTL and one HEAD after it, however many ask', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
     await get(manifestUrl(mirror, 'latest'));
@@ -128,9 +125,7 @@ describe('a tag', () => {
   });
 
   it('that moved is followed with one HEAD and one GET of the new digest', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
     await get(manifestUrl(mirror, 'latest'));
@@ -149,9 +144,7 @@ describe('a tag', () => {
   });
 
   it('that moved is served as it was while the new image can not be had, and followed when it can', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
     await get(manifestUrl(mirror, 'latest'));
@@ -170,9 +163,7 @@ describe('a tag', () => {
   });
 
   it('that only a HEAD has seen move keeps the image that is here for when upstream is away', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
     await get(manifestUrl(mirror, 'latest'));
@@ -193,7 +184,6 @@ describe('a tag', () => {
 
   it('that a client followed by digest, as dockerd does, has moved here too, and after a restart', async () => {
     await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
     await using first = await startMirror({ upstreamUrl: upstream.url, now: time.now });
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
@@ -209,9 +199,7 @@ describe('a tag', () => {
   });
 
   it('that moved when no pull is left stays what it was, for those who ask by HEAD first too', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const [before, after] = [buildImage({ seed: 1 }), buildImage({ seed: 2 })];
     upstream.push(REPOSITORY, 'latest', before);
     await pull(mirror, before);
@@ -230,7 +218,6 @@ describe('a tag', () => {
     await writeFile(passwordFile, 'right');
     const credentials = { username: 'mirror', password: 'right' };
     await using upstream = await ScriptedUpstream.start({ credentials, tokenLifetimeSeconds: 60 });
-    const time = movableClock();
     const env = { ENTREPOT_UPSTREAM_USERNAME: 'mirror', ENTREPOT_UPSTREAM_PASSWORD_FILE: passwordFile };
     await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now, env });
     const image = buildImage();
@@ -254,8 +241,7 @@ describe('a tag', () => {
   });
 
   it('asked for cold by 50 clients at once costs one HEAD and one GET', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
     const answers = await Promise.all(Array.from({ length: 50 }, () => get(manifestUrl(mirror, 'latest'))));
@@ -264,8 +250,7 @@ describe('a tag', () => {
   });
 
   it('that only HEADs ask for never costs a GET', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     upstream.push(REPOSITORY, 'latest', buildImage());
     await head(manifestUrl(mirror, 'latest'));
     await head(manifestUrl(mirror, 'latest'));
@@ -275,9 +260,7 @@ describe('a tag', () => {
   });
 
   it('that was deleted or made private upstream stops being served', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     upstream.push(REPOSITORY, 'gone', buildImage({ seed: 1 }));
     upstream.push('team/secret', 'latest', buildImage({ seed: 2 }));
     await get(manifestUrl(mirror, 'gone'));
@@ -295,9 +278,7 @@ describe('a tag', () => {
   });
 
   it('is served as it was known while upstream is failing, and 429 and 5xx are failing', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    const time = movableClock();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url, now: time.now });
+    const { upstream, mirror } = given;
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
     await get(manifestUrl(mirror, 'latest'));
@@ -313,8 +294,7 @@ describe('a tag', () => {
 
 describe('a manifest', () => {
   it('known from another repository is proved by a HEAD and costs no GET', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const image = buildImage();
     upstream.push('team/one', 'latest', image);
     upstream.push('team/two', 'latest', image);
@@ -329,8 +309,7 @@ describe('a manifest', () => {
   });
 
   it('that is not what its digest says is refused, not kept, and the next try works', async () => {
-    await using upstream = await ScriptedUpstream.start();
-    await using mirror = await startMirror({ upstreamUrl: upstream.url });
+    const { upstream, mirror } = given;
     const image = buildImage();
     upstream.push(REPOSITORY, 'latest', image);
     upstream.fault(
