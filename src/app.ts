@@ -186,13 +186,12 @@ function connect(config: UpstreamConfig, version: string, observers: Observers):
 
 function startJobs({ reconcile }: Storage, space: CacheSpace, log: Logger): JobRunner {
   const jobs = new JobRunner(({ name }, err) => log.error({ err, job: name }, 'a job failed'));
-  const trim = { name: 'trim', intervalMs: TRIM_INTERVAL_MS, run: () => space.trim() };
-  jobs.start(trim);
+  const trim = { name: 'trim', run: () => space.trim() };
+  jobs.start(trim, TRIM_INTERVAL_MS);
   // Meanwhile requests are served: what is missing is noticed when it is asked for.
   const reconciled = reconcile
     ? jobs.runNow({
         name: 'reconcile',
-        intervalMs: Infinity,
         run: async (signal) => {
           log.warn(await reconcile(signal), 'the index was reconciled with the disk after a crash');
         },

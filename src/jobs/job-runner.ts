@@ -2,7 +2,6 @@
 
 export interface Job {
   readonly name: string;
-  readonly intervalMs: number;
   run(signal: AbortSignal): Promise<unknown>;
 }
 
@@ -17,8 +16,8 @@ export class JobRunner {
   }
 
   /** The first run is due after one interval. */
-  start(job: Job): void {
-    this.#timers.push(setInterval(() => void this.runNow(job), job.intervalMs).unref());
+  start(job: Job, intervalMs: number): void {
+    this.#timers.push(setInterval(() => void this.runNow(job), intervalMs).unref());
   }
 
   /** Joins the run that is under way, if there is one; does nothing once it is closed. */

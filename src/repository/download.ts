@@ -58,9 +58,8 @@ export class Download {
   readonly #repository: RepositoryKey;
   readonly #abort = new AbortController();
   readonly #start = Promise.withResolvers<StartedDownload | undefined>();
-  /** Repositories that upstream has shown to hold the blob, by their keys, and those of them that are linked. */
+  /** Repositories that upstream has shown to hold the blob, by their keys. */
   readonly #holders = new Map<string, RepositoryKey>();
-  readonly #linked = new Set<string>();
   #bytesFetched = 0;
   #isOver = false;
 
@@ -182,11 +181,9 @@ export class Download {
     const { blobs, metadata } = this.#ports;
     const verified = await file.verify();
     await blobs.adopt(verified);
-    // Holders may be admitted while others are being linked.
-    for (const [key, repository] of this.#holders) {
-      if (!this.#linked.has(key))
-        await metadata.linkBlob(repository, { digest: this.digest, size: verified.size });
-      this.#linked.add(key);
+    // Those that are admitted while others are being linked are met too.
+    for (const repository of this.#holders.values()) {
+      await metadata.linkBlob(repository, { digest: this.digest, size: verified.size });
       // It has its row, and counts by that from now on.
       reservation[Symbol.dispose]();
     }

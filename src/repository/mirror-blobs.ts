@@ -21,6 +21,7 @@ export interface MirrorBlobsPorts {
   readonly blobs: BlobStore;
   readonly leases: BlobLeases;
   readonly downloads: Downloads;
+  /** Notes that the blob, or the manifest and all that it reaches, was used. */
   readonly touch: (digest: Digest) => void;
   /** Waits for a write to the index; that it can't be made is our problem, not the client's. */
   readonly remember: (write: Promise<unknown>) => Promise<void>;
@@ -107,12 +108,10 @@ export class MirrorBlobs {
 
   /** What is stored, if it is, is the repository's too, for upstream has shown it to hold a blob of that digest. */
   async #adopt(repository: RepositoryKey, digest: Digest, { size }: Size): Promise<BlobStat | undefined> {
-    const { metadata, blobs, onLost, remember } = this.#ports;
+    const { metadata, blobs, remember } = this.#ports;
     const stored = await blobs.stat(digest);
     if (stored && size !== undefined && stored.size !== size) {
-      onLost(digest);
-      await blobs.delete(digest);
-      await metadata.forgetBlob(digest);
+      await this.#forget(digest);
       return undefined;
     }
     if (stored) await remember(metadata.linkBlob(repository, stored));
@@ -121,7 +120,7 @@ export class MirrorBlobs {
 
   /** The blob from the store, if this repository is known to hold it. */
   async #openHeld(repository: RepositoryKey, digest: Digest): Promise<BlobContent | undefined> {
-    const { metadata, blobs, touch, onLost } = this.#ports;
+    const { metadata, blobs, touch } = this.#ports;
     const record = await metadata.findBlob(repository, digest);
     if (!record) return undefined;
     const content = await blobs.open(digest);
@@ -129,12 +128,17 @@ export class MirrorBlobs {
       touch(digest);
       return content;
     }
-    // The row promises what the disk does not have: forget it, and it is fetched again.
-    onLost(digest);
     await content?.close();
+    await this.#forget(digest);
+    return undefined;
+  }
+
+  /** The disk does not have what it was to have: what is left of it goes, and it is fetched again. */
+  async #forget(digest: Digest): Promise<void> {
+    const { metadata, blobs, onLost } = this.#ports;
+    onLost(digest);
     await blobs.delete(digest);
     await metadata.forgetBlob(digest);
-    return undefined;
   }
 
   async #follow(

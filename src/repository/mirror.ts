@@ -18,12 +18,7 @@ import { MirrorTags, type MirrorTagsPorts } from './mirror-tags.ts';
 import type { Repository, Served } from './repository.ts';
 import { translating } from './upstream-failure.ts';
 
-export type MirrorPorts = MirrorBlobsPorts &
-  MirrorManifestsPorts &
-  MirrorTagsPorts & {
-    /** Notes that the blob, or the manifest and all that it reaches, was used. */
-    readonly touch: (digest: Digest) => void;
-  };
+export type MirrorPorts = MirrorBlobsPorts & MirrorManifestsPorts & MirrorTagsPorts;
 
 /** Memory for the lists of tags, and as much for those of referrers, of one upstream. */
 const LISTINGS_BYTES = 8 * 1024 * 1024;
@@ -77,7 +72,7 @@ export class Mirror {
   async #find(key: RepositoryKey, reference: Reference): Promise<Served<Manifest>> {
     if (reference.kind === 'tag') return this.#tags.find(key, reference.tag);
     const manifest = await this.#manifests.find(key, reference.digest, 'hit');
-    await this.#tags.settle(key, reference.digest);
+    if (manifest.source !== 'hit') await this.#tags.settle(key, reference.digest);
     return manifest;
   }
 

@@ -9,7 +9,7 @@ import type { Reference } from '../oci/reference.ts';
  * - `hit`: from the cache, nothing asked of upstream
  * - `miss`: fetched from upstream for this request
  * - `joined`: by a fetch that another request had started
- * - `revalidated`: from the cache, after upstream said that the tag still points there
+ * - `revalidated`: from the cache, after upstream said that the tag points there, or that this repository holds it too
  * - `stale`: from the cache, although upstream could not be asked
  */
 export type Source = 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';

@@ -6,11 +6,10 @@ let failures: { readonly job: string; readonly error: Error }[];
 let runner: JobRunner;
 
 /** A job whose runs end when the test says so. */
-function manualJob(intervalMs = MINUTE) {
+function manualJob() {
   const runs: (PromiseWithResolvers<undefined> & { readonly signal: AbortSignal })[] = [];
   const job: Job = {
     name: 'manual',
-    intervalMs,
     run: (signal) => {
       const run = { ...Promise.withResolvers<undefined>(), signal };
       runs.push(run);
@@ -33,7 +32,7 @@ afterEach(() => {
 describe('JobRunner', () => {
   it('runs a job after each interval, and not before the first', async () => {
     const run = vi.fn(() => Promise.resolve());
-    runner.start({ name: 'quick', intervalMs: MINUTE, run });
+    runner.start({ name: 'quick', run }, MINUTE);
     await vi.advanceTimersByTimeAsync(MINUTE - 1);
     expect(run).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
@@ -45,7 +44,7 @@ describe('JobRunner', () => {
 
   it('never runs a job twice at once: who asks for a run joins the one that is under way', async () => {
     const { job, runs } = manualJob();
-    runner.start(job);
+    runner.start(job, MINUTE);
     const first = runner.runNow(job);
     const second = runner.runNow(job);
     await vi.advanceTimersByTimeAsync(5 * MINUTE);
@@ -69,7 +68,7 @@ describe('JobRunner', () => {
     const error = new Error('the disk is full');
     const runs = [() => Promise.reject(error), throwing(error), () => Promise.resolve()];
     const run = vi.fn(() => runs.shift()!());
-    runner.start({ name: 'unlucky', intervalMs: MINUTE, run });
+    runner.start({ name: 'unlucky', run }, MINUTE);
     await vi.advanceTimersByTimeAsync(3 * MINUTE);
     expect(run).toHaveBeenCalledTimes(3);
     expect(failures).toEqual([
@@ -80,7 +79,7 @@ describe('JobRunner', () => {
   });
 
   it('resolves for whoever asked for a run that failed', async () => {
-    await runner.runNow({ name: 'unlucky', intervalMs: MINUTE, run: () => Promise.reject(new Error()) });
+    await runner.runNow({ name: 'unlucky', run: () => Promise.reject(new Error()) });
     expect(failures).toHaveLength(1);
   });
 
@@ -101,8 +100,8 @@ describe('JobRunner', () => {
 
   it('runs nothing any more once it is closed', async () => {
     const run = vi.fn(() => Promise.resolve());
-    const job = { name: 'late', intervalMs: MINUTE, run };
-    runner.start(job);
+    const job = { name: 'late', run };
+    runner.start(job, MINUTE);
     await runner.close();
     await runner.runNow(job);
     await vi.advanceTimersByTimeAsync(5 * MINUTE);
