@@ -33,6 +33,8 @@ export interface UpstreamConfig {
   readonly credentials: UpstreamCredentials | undefined;
   /** Hosts, besides its own and those below its domain, that may act as its token service. */
   readonly realms: readonly string[];
+  /** Hosts that its redirects may lead to although their addresses are private. */
+  readonly redirects: readonly string[];
   readonly maxConnections: number;
   readonly connectTimeoutMs: number;
   readonly headersTimeoutMs: number;
@@ -43,6 +45,10 @@ export interface UpstreamConfig {
 /** How much disk the cache may fill: `share` is a fraction (0 to 1) of the file system that it lies on. */
 export type CacheBound =
   { readonly kind: 'bytes'; readonly bytes: number } | { readonly kind: 'share'; readonly share: number };
+
+/** What becomes of a download whose last client has left. */
+export const WHEN_ABANDONED = ['finish', 'stop'] as const;
+export type WhenAbandoned = (typeof WHEN_ABANDONED)[number];
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -64,6 +70,25 @@ export interface Config {
   };
   /** How long a tag is served without asking upstream; 0 asks always. */
   readonly tagTtlMs: number;
+  /** Since upstream last confirmed it, while upstream can't be asked. */
+  readonly tagStaleForMs: number;
+  /** How long it is remembered that upstream does not have something; 0 is not at all. */
+  readonly missTtlMs: number;
+  readonly isOffline: boolean;
+  readonly downloads: {
+    readonly maxConcurrent: number;
+    readonly whenAbandoned: WhenAbandoned;
+    readonly keepPartialMs: number;
+  };
+  readonly scrub: {
+    readonly intervalMs: number;
+    /** 0 is off. */
+    readonly bytesPerSecond: number;
+  };
+  readonly clients: {
+    readonly maxConnections: number;
+    readonly timeoutMs: number;
+  };
   readonly log: { readonly level: LogLevel };
   readonly shutdownGraceMs: number;
 }

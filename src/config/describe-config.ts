@@ -11,7 +11,7 @@ import {
 } from './config.ts';
 
 export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
-  const { cache } = config;
+  const { cache, downloads, scrub, clients } = config;
   return {
     listen: formatListen(config.listen),
     admin: { listen: formatListen(config.admin.listen) },
@@ -24,6 +24,22 @@ export function describeConfig(config: Config): Readonly<Record<string, unknown>
       memory: exactBytes(cache.memoryBytes),
     },
     tagTtl: formatDuration(config.tagTtlMs),
+    tagStaleFor: formatDuration(config.tagStaleForMs),
+    missTtl: formatDuration(config.missTtlMs),
+    offline: config.isOffline,
+    downloads: {
+      maxConcurrent: downloads.maxConcurrent,
+      whenAbandoned: downloads.whenAbandoned,
+      keepPartial: formatDuration(downloads.keepPartialMs),
+    },
+    scrub: {
+      interval: formatDuration(scrub.intervalMs),
+      rate: scrub.bytesPerSecond === 0 ? 0 : exactBytes(scrub.bytesPerSecond),
+    },
+    clients: {
+      maxConnections: clients.maxConnections,
+      timeout: formatDuration(clients.timeoutMs),
+    },
     log: { level: config.log.level },
     shutdownGrace: formatDuration(config.shutdownGraceMs),
   };
@@ -48,6 +64,7 @@ function describeUpstream(upstream: UpstreamConfig): Readonly<Record<string, unk
       : {}),
     ...(credentials?.kind === 'token' ? describeSecret('token', credentials.token) : {}),
     ...(upstream.realms.length > 0 ? { realms: [...upstream.realms] } : {}),
+    ...(upstream.redirects.length > 0 ? { redirects: [...upstream.redirects] } : {}),
     maxConnections: upstream.maxConnections,
     connectTimeout: formatDuration(upstream.connectTimeoutMs),
     headersTimeout: formatDuration(upstream.headersTimeoutMs),

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { Secret } from '../lib/secret.ts';
 import { formatDuration, parseBytes, parseDuration } from '../lib/units.ts';
-import { LOG_LEVELS, type CacheBound, type ListenAddress, type LogLevel } from './config.ts';
+import type { CacheBound, ListenAddress } from './config.ts';
 
 export interface Kind<T> {
   /** Completes "expected ...", with an example. */
@@ -165,13 +165,29 @@ export function integer(min: number, max: number): Kind<number> {
   };
 }
 
-export const logLevel: Kind<LogLevel> = {
-  expected: `one of ${LOG_LEVELS.join(', ')}`,
+export const toggle: Kind<boolean> = {
+  expected: 'true or false',
   parse(text) {
-    const level = LOG_LEVELS.find((name) => name === text.toLowerCase());
-    if (level === undefined) throw new SyntaxError();
-    return level;
+    if (text !== 'true' && text !== 'false') throw new SyntaxError();
+    return text === 'true';
   },
+};
+
+export function choice<T extends string>(words: readonly T[]): Kind<T> {
+  return {
+    expected: `one of ${words.join(', ')}`,
+    parse(text) {
+      const word = words.find((known) => known === text.toLowerCase());
+      if (word === undefined) throw new SyntaxError();
+      return word;
+    },
+  };
+}
+
+/** Bytes a second; 0 is allowed. */
+export const rate: Kind<number> = {
+  expected: 'bytes a second such as 16MiB, or 0',
+  parse: (text) => (text === '0' ? 0 : parseBytes(text)),
 };
 
 function positive(bytes: number): number {

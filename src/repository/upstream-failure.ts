@@ -28,6 +28,8 @@ export function asRegistryError(error: UpstreamError, subject: string): Registry
         `the mirror's own account at upstream fails; ${subject} is not cached`,
         options,
       );
+    case 'offline':
+      return new RegistryError('UNAVAILABLE', `the mirror is offline and ${subject} is not cached`, options);
     case 'unreachable':
       return new RegistryError(
         'UNAVAILABLE',

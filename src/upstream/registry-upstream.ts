@@ -23,7 +23,7 @@ import { descriptorIn, digestIn, mediaTypeOf } from './manifest-headers.ts';
 import { readPages } from './pages.ts';
 import { parseRateLimit } from './rate-limit.ts';
 import { Transport, type TransportOptions } from './transport.ts';
-import type { RateLimit, Resolved, Upstream, UpstreamBlob } from './upstream.ts';
+import type { Circuit, RateLimit, Resolved, Upstream, UpstreamBlob } from './upstream.ts';
 
 export interface RegistryUpstreamOptions extends TransportOptions {
   readonly name: string;
@@ -61,6 +61,10 @@ export class RegistryUpstream implements Upstream {
 
   get rateLimit(): RateLimit | undefined {
     return this.#rateLimit;
+  }
+
+  get circuits(): readonly Circuit[] {
+    return [];
   }
 
   async resolve(

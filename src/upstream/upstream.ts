@@ -5,16 +5,19 @@ import type { Descriptor, Manifest, ReferrerDescriptor } from '../oci/manifest.t
 import type { Reference, RepositoryName } from '../oci/reference.ts';
 
 /**
+ * - `offline`: the mirror is switched offline and asks nobody
  * - `denied`: upstream wants other credentials than ours, or hides that the repository does not exist
  * - `misconfigured`: our own credentials can't be read or are refused: that says nothing of what was asked for
  * - `rate-limited`: 429
  * - `unreachable`: no connection, a timeout, or 5xx: it may work again soon
  * - `protocol`: an answer that no registry may give, such as bytes that do not have the digest asked for
  */
-export type UpstreamFailure = 'denied' | 'misconfigured' | 'rate-limited' | 'unreachable' | 'protocol';
+export type UpstreamFailure =
+  'offline' | 'denied' | 'misconfigured' | 'rate-limited' | 'unreachable' | 'protocol';
 
 export class UpstreamError extends Error {
   readonly failure: UpstreamFailure;
+  /** When to ask again; an `unreachable` that has it was not even tried, for upstream has not answered lately. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -52,11 +55,23 @@ export interface RateLimit {
   readonly seenAt: number;
 }
 
+/**
+ * Whether a host of the upstream is being asked: `open` while it is left alone because it did not answer, `half-open`
+ * while one request finds out whether it does again.
+ */
+export interface Circuit {
+  /** With the port, where it is not the scheme's own. */
+  readonly host: string;
+  readonly state: 'closed' | 'half-open' | 'open';
+}
+
 /** Every method throws UpstreamError, or the signal's reason once that is aborted. */
 export interface Upstream {
   /** A name for logs, metrics and keys; unique among the upstreams of a process, stable across restarts. */
   readonly name: string;
   readonly rateLimit: RateLimit | undefined;
+  /** Of the hosts that were asked lately. */
+  readonly circuits: readonly Circuit[];
   /** By HEAD, which costs no pull of Docker Hub's quota. */
   resolve(
     repository: RepositoryName,

@@ -27,6 +27,7 @@ export function upstreamOf(contents: ReadonlyMap<Digest, Buffer>, more: Partial<
   return {
     name: 'docker.io',
     rateLimit: undefined,
+    circuits: [],
     resolve: refuse,
     fetchManifest: refuse,
     statBlob: (_repository, digest) => Promise.resolve({ size: contents.get(digest)?.length }),

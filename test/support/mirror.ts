@@ -38,6 +38,8 @@ export async function startMirror(options: MirrorOptions): Promise<RunningMirror
       ENTREPOT_UPSTREAM_URL: options.upstreamUrl,
       ENTREPOT_LOG_LEVEL: 'debug',
       ENTREPOT_SHUTDOWN_GRACE: '5s',
+      // What upstream does not have may be there for the next request of a test.
+      ENTREPOT_MISS_TTL: '0s',
       ...options.env,
     },
     readFile: (path) => readFileSync(path, 'utf8'),

@@ -49,6 +49,12 @@ describe('describeConfig', () => {
       ],
       cache: { maxSize: '1073741825', lowWater: '57%', memory: '10001' },
       tagTtl: '90s',
+      tagStaleFor: '30d',
+      missTtl: '10s',
+      offline: false,
+      downloads: { maxConcurrent: 32, whenAbandoned: 'finish', keepPartial: '1d' },
+      scrub: { interval: '7d', rate: '16MiB' },
+      clients: { maxConnections: 16384, timeout: '5m' },
       log: { level: 'info' },
       shutdownGrace: '25s',
     });

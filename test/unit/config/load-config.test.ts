@@ -51,6 +51,7 @@ describe('loadConfig without a file or a variable', () => {
           namespaces: ['docker.io', 'registry-1.docker.io'],
           credentials: undefined,
           realms: [],
+          redirects: [],
           maxConnections: 32,
           connectTimeoutMs: 5000,
           headersTimeoutMs: 20_000,
@@ -59,6 +60,12 @@ describe('loadConfig without a file or a variable', () => {
       ],
       cache: { maxSize: { kind: 'share', share: 0.8 }, lowWater: 0.9, memoryBytes: 64 * 2 ** 20 },
       tagTtlMs: 60_000,
+      tagStaleForMs: 30 * 24 * 3_600_000,
+      missTtlMs: 10_000,
+      isOffline: false,
+      downloads: { maxConcurrent: 32, whenAbandoned: 'finish', keepPartialMs: 24 * 3_600_000 },
+      scrub: { intervalMs: 7 * 24 * 3_600_000, bytesPerSecond: 16 * 1024 ** 2 },
+      clients: { maxConnections: 16_384, timeoutMs: 300_000 },
       log: { level: 'info' },
       shutdownGraceMs: 25_000,
     } satisfies Config);
@@ -201,7 +208,7 @@ describe('loadConfig with a file', () => {
   it('refuses keys that it does not know, wherever they are', () => {
     const yaml = 'tagTTL: 1s\ncache: { maxSise: 1GB }\nupstreams: [{ zzzzzzz: 1 }]\n';
     expect(mistakesOf({ yaml })).toEqual([
-      `${FILE}:upstreams[0].zzzzzzz is no setting; known here: url, namespaces, username, password, passwordFile, token, tokenFile, realms, maxConnections, connectTimeout, headersTimeout, bodyTimeout`,
+      `${FILE}:upstreams[0].zzzzzzz is no setting; known here: url, namespaces, username, password, passwordFile, token, tokenFile, realms, redirects, maxConnections, connectTimeout, headersTimeout, bodyTimeout`,
       `${FILE}:cache.maxSise is no setting; did you mean maxSize?`,
       `${FILE}:tagTTL is no setting; did you mean tagTtl?`,
     ]);
