@@ -9,14 +9,26 @@ export interface BlobStat {
   readonly size: number;
 }
 
+/** Bytes that were there can't be read any more. */
+export class BlobReadError extends Error {
+  /** The first of them, counted from the beginning of the blob: all before it were sent. */
+  readonly position: number;
+
+  constructor(position: number, options: ErrorOptions) {
+    super(`a blob can't be read from byte ${position} on`, options);
+    this.name = 'BlobReadError';
+    this.position = position;
+  }
+}
+
 /** The bytes of one blob, open for reading: deleting the blob does not disturb it. */
 export interface BlobContent {
   /** Bytes; undefined only while a blob comes in from an upstream that did not say. */
   readonly size: number | undefined;
   /**
    * Writes the bytes of `range` (all of them without one) to `sink`, at the sink's pace, and leaves it open.
-   * Resolves when the sink has taken the last byte; rejects when the sink closes first or the bytes can't be had:
-   * then fewer bytes than promised were written, and never the last one. May be called many times, also at once.
+   * Resolves when the sink has taken the last byte; rejects when the sink closes first or the bytes can't be had
+   * (with BlobReadError where the storage is to blame): then fewer bytes than promised were written, and never the last one. May be called many times, also at once.
    */
   sendTo(sink: Writable, range?: ByteRange): Promise<void>;
   /** To be called once by whoever opened it, after the last `sendTo` has settled. */

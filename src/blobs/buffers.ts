@@ -4,6 +4,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { Outlet } from '../lib/outlet.ts';
+import { BlobReadError } from './blob-store.ts';
 
 const BUFFER_BYTES = 256 * 1024;
 
@@ -25,15 +26,28 @@ export class BufferPool {
   }
 }
 
-/** Reads up to a buffer's worth at `position` and sends it; resolves to how much that was, 0 at the end of the file. */
+/**
+ * Reads a buffer's worth at `position`, at most up to `end`, and sends it; resolves to how much that was.
+ * @throws BlobReadError where the file can't be read, or ends at `position`
+ */
 export async function sendChunk(
   file: FileHandle,
   outlet: Outlet,
-  buffer: Buffer,
+  buffers: BufferPool,
   position: number,
   end: number,
 ): Promise<number> {
-  const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - position), position);
-  if (bytesRead > 0) await outlet.write(buffer.subarray(0, bytesRead));
-  return bytesRead;
+  const buffer = buffers.take();
+  try {
+    const { bytesRead } = await file
+      .read(buffer, 0, Math.min(buffer.length, end - position), position)
+      .catch((cause: unknown) => {
+        throw new BlobReadError(position, { cause });
+      });
+    if (bytesRead === 0) throw new BlobReadError(position, { cause: new Error('the file ends there') });
+    await outlet.write(buffer.subarray(0, bytesRead));
+    return bytesRead;
+  } finally {
+    buffers.give(buffer);
+  }
 }

@@ -99,15 +99,8 @@ class FileContent implements BlobContent {
 
   async sendTo(sink: Writable, range: ByteRange = { start: 0, end: this.size }): Promise<void> {
     using outlet = new Outlet(sink);
-    const buffer = this.#buffers.take();
-    try {
-      for (let position = range.start; position < range.end;) {
-        const sent = await sendChunk(this.#file, outlet, buffer, position, range.end);
-        if (sent === 0) throw new Error(`a blob file ends at ${position} instead of ${this.size} bytes`);
-        position += sent;
-      }
-    } finally {
-      this.#buffers.give(buffer);
+    for (let position = range.start; position < range.end;) {
+      position += await sendChunk(this.#file, outlet, this.#buffers, position, range.end);
     }
   }
 

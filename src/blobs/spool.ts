@@ -195,25 +195,18 @@ export class SpoolFile implements AsyncDisposable {
 
   async #sendTo(sink: Writable, range: ByteRange = { start: 0, end: this.size ?? Infinity }): Promise<void> {
     using outlet = new Outlet(sink);
-    const buffer = this.#buffers.take();
-    try {
-      for (let position = range.start; ;) {
-        if (this.#state instanceof Error) throw new SpoolFailedError(position, this.#state);
-        const isVerified = this.#state === 'verified';
-        // No transfer ends before the digest is known to match: not of the whole, nor of a range.
-        const end = Math.min(this.#bytesWritten, range.end) - (isVerified ? 0 : 1);
-        if (position < end) {
-          const sent = await sendChunk(this.#handle, outlet, buffer, position, end);
-          if (sent === 0) throw new Error(`the spool file lost what it had from byte ${position} on`);
-          position += sent;
-        } else if (isVerified) {
-          return;
-        } else {
-          await outlet.until((resolve) => this.#wake.push(resolve));
-        }
+    for (let position = range.start; ;) {
+      if (this.#state instanceof Error) throw new SpoolFailedError(position, this.#state);
+      const isVerified = this.#state === 'verified';
+      // No transfer ends before the digest is known to match: not of the whole, nor of a range.
+      const end = Math.min(this.#bytesWritten, range.end) - (isVerified ? 0 : 1);
+      if (position < end) {
+        position += await sendChunk(this.#handle, outlet, this.#buffers, position, end);
+      } else if (isVerified) {
+        return;
+      } else {
+        await outlet.until((resolve) => this.#wake.push(resolve));
       }
-    } finally {
-      this.#buffers.give(buffer);
     }
   }
 
