@@ -6,23 +6,26 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Outlet } from '../lib/outlet.ts';
 import { BlobReadError } from './blob-store.ts';
 
-const BUFFER_BYTES = 256 * 1024;
+/** Small ones are for receivers that take their time, and hold a buffer all the while. */
+const BUFFER_BYTES = { large: 256 * 1024, small: 32 * 1024 };
 
 /** Buffers for the copy loops: memory follows the number of clients being sent to, not the size of what they get. */
 export class BufferPool {
-  readonly #idle: Buffer[] = [];
+  readonly #idle = { large: [] as Buffer[], small: [] as Buffer[] };
   readonly #maxIdle: number;
 
+  /** @param maxIdle of each size */
   constructor(maxIdle = 64) {
     this.#maxIdle = maxIdle;
   }
 
-  take(): Buffer {
-    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  take(size: 'large' | 'small'): Buffer {
+    return this.#idle[size].pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES[size]);
   }
 
   give(buffer: Buffer): void {
-    if (this.#idle.length < this.#maxIdle) this.#idle.push(buffer);
+    const idle = this.#idle[buffer.length === BUFFER_BYTES.large ? 'large' : 'small'];
+    if (idle.length < this.#maxIdle) idle.push(buffer);
   }
 }
 
@@ -37,7 +40,7 @@ export async function sendChunk(
   position: number,
   end: number,
 ): Promise<number> {
-  const buffer = buffers.take();
+  const buffer = buffers.take(outlet.isSlow ? 'small' : 'large');
   try {
     const { bytesRead } = await file
       .read(buffer, 0, Math.min(buffer.length, end - position), position)

@@ -18,14 +18,24 @@ const ALGORITHMS = ['sha256', 'sha512'] as const;
 export class DiskBlobStore implements BlobStore {
   readonly #root: string;
   readonly #buffers: BufferPool;
+  readonly #onUnsynced: (error: Error) => void;
 
-  private constructor(root: string, buffers: BufferPool) {
+  private constructor(root: string, buffers: BufferPool, onUnsynced: (error: Error) => void) {
     this.#root = join(root, LAYOUT);
     this.#buffers = buffers;
+    this.#onUnsynced = onUnsynced;
   }
 
-  static async open(root: string, buffers: BufferPool): Promise<DiskBlobStore> {
-    const store = new DiskBlobStore(root, buffers);
+  /**
+   * Directories that are there already need no room on the disk.
+   * @param onUnsynced told of a blob that is here but that a power cut may take back
+   */
+  static async open(
+    root: string,
+    buffers: BufferPool,
+    onUnsynced: (error: Error) => void = () => undefined,
+  ): Promise<DiskBlobStore> {
+    const store = new DiskBlobStore(root, buffers, onUnsynced);
     for (const algorithm of ALGORITHMS) await mkdir(join(store.#root, algorithm), { recursive: true });
     return store;
   }
@@ -48,14 +58,23 @@ export class DiskBlobStore implements BlobStore {
 
   async adopt(file: VerifiedFile): Promise<void> {
     const target = this.#path(file.digest);
+    const shard = dirname(target);
+    let isNew: boolean;
     try {
-      const created = await mkdir(dirname(target), { recursive: true });
+      isNew = await makeDirectory(shard);
       await rename(file.path, target);
-      await syncDirectory(dirname(target));
-      if (created !== undefined) await syncDirectory(dirname(dirname(target)));
     } catch (error) {
-      await rm(file.path, { force: true });
+      // A disk that refuses this too is rid of it at the next start; why the blob was not taken is what has to be told.
+      await rm(file.path, { force: true }).catch(() => undefined);
       throw error;
+    }
+    try {
+      await syncDirectory(shard);
+      if (isNew) await syncDirectory(dirname(shard));
+    } catch (cause) {
+      // Its bytes are right and on stable storage. The name alone may go with a power cut: then it is a miss, no worse
+      // than to throw it away now.
+      this.#onUnsynced(new Error(`the name of ${file.digest} may not survive a power cut`, { cause }));
     }
   }
 
@@ -116,6 +135,20 @@ async function unlessMissing<T>(operation: Promise<T>): Promise<T | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** Resolves to whether it was made. */
+async function makeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    // Not at once with `recursive`: Node 24 says ENOENT then where the file system is read-only.
+    if (code !== 'ENOENT') throw error;
+    await mkdir(path, { recursive: true });
+  }
+  return true;
 }
 
 /** A rename survives a power cut only once its directory is on stable storage. */

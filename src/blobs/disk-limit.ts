@@ -17,6 +17,12 @@ export async function boundInBytes(directory: string, bound: Bound): Promise<num
   return Math.floor(blocks * bsize * bound.share);
 }
 
+/** What the file system has left for those who are not root. */
+export async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
+}
+
 /** The bound, or less where others fill the disk. @param ownBytes what the cache has on the disk now */
 export async function diskLimit(directory: string, bound: Bound, ownBytes: number): Promise<number> {
   const { blocks, bavail, bsize } = await statfs(directory);

@@ -19,7 +19,7 @@ export class HotBlobStore implements BlobStore {
   constructor(store: BlobStore, maxBytes: number) {
     this.#store = store;
     this.#hot = new LRUCache({
-      maxSize: maxBytes,
+      maxSize: Math.max(1, Math.floor(maxBytes)),
       sizeCalculation: (bytes) => bytes.length + OVERHEAD_BYTES,
     });
   }

@@ -1,258 +1,120 @@
 /**
- * The spool: files that are read while they are still being written. One writer appends, hashing as it goes; any
- * number of readers follow at their own pace and offset. The last byte stays back until the digest is known to match.
+ * The spool: the directory of the blobs that are on their way in. It gives out a file for each, and keeps what is left
+ * of those that did not get there, so that the next download goes on where the last one ended.
  */
-import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
-import { Writable, type Readable } from 'node:stream';
-import type { ByteRange } from '../lib/byte-range.ts';
-import { Outlet } from '../lib/outlet.ts';
-import { algorithmOf, DigestHasher, hexOf, type Digest } from '../oci/digest.ts';
-import type { BlobContent, VerifiedFile } from './blob-store.ts';
-import { afterBytes, bytesIn, drain, writeAll } from './appending.ts';
-import { sendChunk, type BufferPool } from './buffers.ts';
+import { open, type FileHandle } from 'node:fs/promises';
+import type { Digest } from '../oci/digest.ts';
+import type { BufferPool } from './buffers.ts';
+import { pathFor, PartialFiles, removeFile, type PartialFile } from './partial-files.ts';
+import { SharedHandle } from './shared-handle.ts';
+import { SpoolFile } from './spool-file.ts';
 
-/** What may wait in memory between the network and the disk, for each file that is being written. */
-const WRITE_BUFFER_BYTES = 1024 * 1024;
+// What others need to know of a spool file is part of this port.
+export { ContentMismatchError, SpoolFailedError, SpoolWriteError, type Prefix } from './spool-errors.ts';
+export type { AppendOptions, SpoolFile } from './spool-file.ts';
 
-/** The bytes are not those that were asked for: too many, or with another digest. */
-export class ContentMismatchError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'ContentMismatchError';
-  }
+export interface SpoolOptions {
+  readonly now?: () => number;
+  /** A disk that does not take a write for so long counts as failed. */
+  readonly writeTimeoutMs?: number;
+  readonly openFile?: (path: string, flags: string) => Promise<FileHandle>;
 }
 
-/** Our own disk would not take the bytes. `prefix` is what it has taken, unverified, for whoever goes on with another source. */
-export class SpoolWriteError extends Error {
-  readonly prefix: Prefix;
-
-  constructor(cause: unknown, prefix: Prefix) {
-    super('the spool file could not be written', { cause });
-    this.name = 'SpoolWriteError';
-    this.prefix = prefix;
-  }
-}
-
-export interface Prefix {
-  readonly length: number;
-  readonly digest: Digest;
-}
-
-/** A reader was cut off because the file it follows failed; `cause` says why, `position` where in the blob. */
-export class SpoolFailedError extends Error {
-  readonly position: number;
-
-  constructor(position: number, cause: Error) {
-    super(`the spool file failed at byte ${position}`, { cause });
-    this.name = 'SpoolFailedError';
-    this.position = position;
-  }
-}
+const WRITE_TIMEOUT_MS = 10_000;
 
 export class Spool {
   readonly #directory: string;
   readonly #buffers: BufferPool;
+  readonly #partials: PartialFiles;
+  readonly #openFile: (path: string, flags: string) => Promise<FileHandle>;
+  readonly #writeTimeoutMs: number;
   readonly #files = new Set<SpoolFile>();
 
-  private constructor(directory: string, buffers: BufferPool) {
+  private constructor(
+    directory: string,
+    buffers: BufferPool,
+    partials: PartialFiles,
+    { openFile = open, writeTimeoutMs = WRITE_TIMEOUT_MS }: SpoolOptions,
+  ) {
     this.#directory = directory;
     this.#buffers = buffers;
+    this.#partials = partials;
+    this.#openFile = openFile;
+    this.#writeTimeoutMs = writeTimeoutMs;
   }
 
-  /** Takes over the directory and removes what an earlier process left in it. */
-  static async open(directory: string, buffers: BufferPool): Promise<Spool> {
-    await mkdir(directory, { recursive: true });
-    for (const name of await readdir(directory))
-      await rm(join(directory, name), { force: true, recursive: true });
-    return new Spool(directory, buffers);
+  /** Takes over the directory: keeps the partial files that an earlier process left, and removes all else. */
+  static async open(directory: string, buffers: BufferPool, options: SpoolOptions = {}): Promise<Spool> {
+    const partials = await PartialFiles.open(directory, options.now ?? Date.now);
+    return new Spool(directory, buffers, partials, options);
   }
 
-  /** Bytes on disk in files that are still being written. */
+  /** Bytes on disk in files that are being written. */
   get bytes(): number {
     let bytes = 0;
-    for (const file of this.#files) bytes += file.bytesWritten;
+    for (const file of this.#files) bytes += file.bytesOnDisk;
     return bytes;
   }
 
-  /** @param size of the whole blob, where it is known */
+  /** Bytes on disk in partial files that nobody is writing. */
+  get partialBytes(): number {
+    return this.#partials.bytes;
+  }
+
+  /** From which byte on a download is to be asked for, going by what vouches for those before: 0 where there are none. */
+  resumableFrom(digest: Digest): number {
+    const partial = this.#partials.find(digest);
+    if (!partial) return 0;
+    // Upstreams refuse a range without a byte; the one asked for in vain is skipped.
+    return Math.min(partial.provenLength, (partial.size ?? partial.provenLength) - 1);
+  }
+
+  /**
+   * A file for the blob, which has what is left of an earlier download of it, to be restored, unless another has that
+   * or upstream now announces another size. @param size of the whole blob, where it is known
+   */
   async create(digest: Digest, size: number | undefined): Promise<SpoolFile> {
-    const path = join(this.#directory, `${algorithmOf(digest)}-${hexOf(digest)}-${randomUUID()}`);
-    const file = new SpoolFile(await open(path, 'wx+'), path, digest, size, this.#buffers, () =>
-      this.#files.delete(file),
-    );
+    const partial = this.#partials.take(digest);
+    const resumed = partial && (await this.#reopen(partial, size));
+    const path = resumed?.path ?? pathFor(this.#directory, digest);
+    const handle = resumed?.handle ?? (await this.#openFile(path, 'wx+'));
+    const file = new SpoolFile({
+      ...{ path, digest, size, partial: resumed && partial },
+      handle: new SharedHandle(handle, this.#writeTimeoutMs),
+      buffers: this.#buffers,
+      partials: this.#partials,
+      onDisposed: () => this.#files.delete(file),
+    });
     this.#files.add(file);
     return file;
   }
-}
 
-export interface AppendOptions {
-  readonly signal: AbortSignal;
-  /** Bytes at the beginning of the source that are here already. */
-  readonly skip?: number;
-  /** Hears of every byte that came, skipped ones too. */
-  readonly onBytes?: (count: number) => void;
-  /** Asked before a file of unknown size grows to that many bytes. */
-  readonly admit?: (bytes: number) => Promise<boolean>;
-}
+  /** Removes partial files, those used least recently first; resolves to the bytes freed. */
+  dropPartials(bytes: number): Promise<number> {
+    return this.#partials.drop(bytes);
+  }
 
-/** One blob on its way in. Whoever created it disposes it, which removes it from disk unless `verify` gave it away. */
-export class SpoolFile implements AsyncDisposable {
-  readonly digest: Digest;
-  readonly size: number | undefined;
-  readonly #handle: FileHandle;
-  readonly #path: string;
-  readonly #buffers: BufferPool;
-  readonly #hasher: DigestHasher;
-  readonly #onDispose: () => void;
-  #bytesWritten = 0;
-  #state: 'writing' | 'verified' | Error = 'writing';
-  #wake: (() => void)[] = [];
-  #isHandedOver = false;
-  /** The writer and each reader that is open; the file handle closes with the last. */
-  #users = 1;
+  /** Removes partial files that nobody has written to for longer than that; resolves to the bytes freed. */
+  expirePartials(olderThanMs: number): Promise<number> {
+    return this.#partials.expire(olderThanMs);
+  }
 
-  constructor(
-    handle: FileHandle,
-    path: string,
-    digest: Digest,
+  /** Forgets the partial file of a blob that upstream says is not so. */
+  discard(digest: Digest): Promise<void> {
+    return this.#partials.discard(digest);
+  }
+
+  /** `undefined` where it is of no use, and gone. */
+  async #reopen(
+    partial: PartialFile,
     size: number | undefined,
-    buffers: BufferPool,
-    onDispose: () => void,
-  ) {
-    this.#handle = handle;
-    this.#path = path;
-    this.digest = digest;
-    this.size = size;
-    this.#buffers = buffers;
-    this.#hasher = new DigestHasher(digest);
-    this.#onDispose = onDispose;
-  }
-
-  get bytesWritten(): number {
-    return this.#bytesWritten;
-  }
-
-  /**
-   * Adds what the source has. Rejects when the source breaks or is aborted (what came before stays, and more may be
-   * appended), with ContentMismatchError when it has too many bytes, with SpoolWriteError when there is no place.
-   */
-  async append(source: Readable, options: AppendOptions): Promise<void> {
-    let skip = options.skip ?? 0;
-    const store = async (chunks: readonly Uint8Array[]) => {
-      const wanted = afterBytes(chunks, skip);
-      const count = bytesIn(chunks);
-      skip -= count - bytesIn(wanted);
-      options.onBytes?.(count);
-      await this.#write(wanted, options);
-    };
-    await drain(
-      source,
-      new Writable({
-        highWaterMark: WRITE_BUFFER_BYTES,
-        write: (chunk: Uint8Array, _encoding, done) => void store([chunk]).then(() => done(), done),
-        // What came while the last write ran goes out in one.
-        writev: (entries, done) =>
-          void store(entries.map((entry) => entry.chunk as Uint8Array)).then(() => done(), done),
-      }),
-      options.signal,
-    );
-  }
-
-  async #write(chunks: readonly Uint8Array[], options: AppendOptions): Promise<void> {
-    const length = this.#bytesWritten + bytesIn(chunks);
-    if (this.size === undefined && options.admit && !(await options.admit(length))) {
-      throw new SpoolWriteError(new Error('the cache has no room for more of it'), this.#prefix());
-    }
-    if (this.size !== undefined && length > this.size) {
-      throw new ContentMismatchError(`the body has more than the ${this.size} bytes announced`);
-    }
-    try {
-      await writeAll(this.#handle, chunks, this.#bytesWritten);
-    } catch (cause) {
-      throw new SpoolWriteError(cause, this.#prefix());
-    }
-    for (const chunk of chunks) this.#hasher.update(chunk);
-    this.#bytesWritten = length;
-    this.#notify();
-  }
-
-  #prefix(): Prefix {
-    return { length: this.#bytesWritten, digest: this.#hasher.digestSoFar() };
-  }
-
-  /** A reader, which may be opened at any time before the file is disposed, and outlives that. */
-  open(): BlobContent {
-    if (this.#users === 0) throw new Error('the spool file is closed');
-    this.#users += 1;
-    return {
-      size: this.#state === 'verified' ? this.#bytesWritten : this.size,
-      sendTo: (sink, range) => this.#sendTo(sink, range),
-      close: () => this.#release(),
-    };
-  }
-
-  async #sendTo(sink: Writable, range: ByteRange = { start: 0, end: this.size ?? Infinity }): Promise<void> {
-    using outlet = new Outlet(sink);
-    for (let position = range.start; ;) {
-      if (this.#state instanceof Error) throw new SpoolFailedError(position, this.#state);
-      const isVerified = this.#state === 'verified';
-      // No transfer ends before the digest is known to match: not of the whole, nor of a range.
-      const end = Math.min(this.#bytesWritten, range.end) - (isVerified ? 0 : 1);
-      if (position < end) {
-        position += await sendChunk(this.#handle, outlet, this.#buffers, position, end);
-      } else if (isVerified) {
-        return;
-      } else {
-        await outlet.until((resolve) => this.#wake.push(resolve));
-      }
-    }
-  }
-
-  /**
-   * To be called once, when all bytes are in. On a match readers get the last byte at once; the file is the caller's
-   * when it is on stable storage too. @throws ContentMismatchError
-   */
-  async verify(): Promise<VerifiedFile> {
-    const actual = this.#hasher.digest();
-    if (actual !== this.digest) {
-      throw new ContentMismatchError(
-        `the ${this.#bytesWritten} bytes have the digest ${actual} instead of ${this.digest}`,
-      );
-    }
-    this.#state = 'verified';
-    this.#notify();
-    await this.#handle.datasync();
-    this.#isHandedOver = true;
-    return { path: this.#path, digest: this.digest, size: this.#bytesWritten };
-  }
-
-  /** Cuts off every reader, present and future, unless the bytes are already verified. The first cause stays. */
-  fail(cause: Error): void {
-    if (this.#state !== 'writing') return;
-    this.#state = cause;
-    this.#notify();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.fail(new Error('the spool file was discarded'));
-    this.#onDispose();
-    try {
-      if (!this.#isHandedOver) await rm(this.#path, { force: true });
-    } finally {
-      await this.#release();
-    }
-  }
-
-  #notify(): void {
-    const wake = this.#wake;
-    this.#wake = [];
-    for (const resolve of wake) resolve();
-  }
-
-  async #release(): Promise<void> {
-    this.#users -= 1;
-    if (this.#users === 0) await this.#handle.close();
+  ): Promise<{ path: string; handle: FileHandle } | undefined> {
+    const { path } = partial;
+    // One that can't be opened is as good as none; a disk that opens nothing says so for the new file too.
+    const handle =
+      partial.size === size ? await this.#openFile(path, 'r+').catch(() => undefined) : undefined;
+    if (handle) return { path, handle };
+    await removeFile(path);
+    return undefined;
   }
 }

@@ -45,16 +45,25 @@ export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256
 
 /** Hashes a body as it passes, with the algorithm of the digest that it is expected to have. */
 export class DigestHasher {
+  readonly #expected: Digest;
   readonly #algorithm: DigestAlgorithm;
-  readonly #hash: Hash;
+  #hash: Hash;
 
   constructor(expected: Digest) {
+    this.#expected = expected;
     this.#algorithm = algorithmOf(expected);
     this.#hash = createHash(this.#algorithm);
   }
 
   update(chunk: Uint8Array): void {
     this.#hash.update(chunk);
+  }
+
+  /** Another that has seen the same bytes, and goes its own way from here. */
+  copy(): DigestHasher {
+    const copy = new DigestHasher(this.#expected);
+    copy.#hash = this.#hash.copy();
+    return copy;
   }
 
   /** Of what has passed until now; more may pass. */
