@@ -26,7 +26,7 @@ export class CachedMetadataStore implements MetadataStore {
 
   constructor(store: MetadataStore, maxBytes = DEFAULT_MAX_BYTES) {
     this.#store = store;
-    const small = Math.ceil(maxBytes / 8);
+    const small = maxBytes / 8;
     this.#tags = new DigestCache(small, (record) => record.descriptor.digest);
     this.#blobs = new DigestCache(small, (blob) => blob.digest);
     this.#manifests = new DigestCache(
@@ -144,8 +144,8 @@ export class CachedMetadataStore implements MetadataStore {
     return this.#store.recordFound(blobs, at);
   }
 
-  listBlobs(): AsyncIterable<BlobRecord> {
-    return this.#store.listBlobs();
+  listBlobs(after?: Digest): AsyncIterable<BlobRecord> {
+    return this.#store.listBlobs(after);
   }
 
   close(): Promise<void> {

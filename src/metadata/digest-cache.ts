@@ -15,7 +15,7 @@ export class DigestCache<V extends object> {
   constructor(maxBytes: number, digestOf: (value: V) => Digest, bytesOf: (value: V) => number = () => 0) {
     this.#digestOf = digestOf;
     this.#entries = new LRUCache({
-      maxSize: maxBytes,
+      maxSize: Math.max(1, Math.floor(maxBytes)),
       sizeCalculation: (value) => ENTRY_BYTES + bytesOf(value),
       dispose: (value, key) => this.#unlist(key, digestOf(value)),
     });

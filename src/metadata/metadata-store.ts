@@ -93,7 +93,32 @@ export interface MetadataStore {
 
   /** Records blobs that were found on disk, held by no repository yet; known ones stay as they are. */
   recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void>;
-  /** All blobs in order of a key of the store's own, for a walk through them. */
-  listBlobs(): AsyncIterable<BlobRecord>;
+  /** All blobs, or those that come after one, in order of a key of the store's own: for a walk through them. */
+  listBlobs(after?: Digest): AsyncIterable<BlobRecord>;
   close(): Promise<void>;
 }
+
+/** How far a walk through all blobs has come that reads their bytes again; what it goes on from after a restart. */
+export interface ScrubState {
+  readonly beganAt: number;
+  readonly isComplete: boolean;
+  /** The last blob that was looked at; undefined before the first. */
+  readonly cursor: Digest | undefined;
+  readonly scannedBlobs: number;
+  readonly scannedBytes: number;
+  readonly corruptBlobs: number;
+  /** When the last walk that came to its end did so. */
+  readonly lastCompletedAt: number | undefined;
+}
+
+/** Keeps the one state that there is. */
+export interface ScrubStates {
+  find(): Promise<ScrubState | undefined>;
+  save(state: ScrubState): Promise<void>;
+}
+
+/** What a pull needs of it; the rest is for keeping the cache within its bound. */
+export type PullMetadata = Omit<
+  MetadataStore,
+  'recordAccess' | 'leastRecentlyUsed' | 'evict' | 'totals' | 'recordFound' | 'listBlobs' | 'close'
+>;

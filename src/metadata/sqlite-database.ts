@@ -1,11 +1,13 @@
 /**
  * Opens the file of the index: settings, schema, whether it was closed in order, and what to do with a file that
- * is broken. What the tables mean is for the other sqlite-* files.
+ * is broken or with a disk that is full. What the tables mean is for the other sqlite-* files.
  */
 import { mkdirSync, renameSync, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
-import { migrate, schemaVersion } from './sqlite-migrations.ts';
+import type { DiskReserve } from './disk-reserve.ts';
+import { CorruptIndexError, isCorruption, type CorruptionMark } from './sqlite-corruption.ts';
+import { migrate } from './sqlite-migrations.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
 
@@ -19,26 +21,53 @@ export interface OpenedDatabase {
   readonly setAside: { readonly path: string; readonly reason: Error } | undefined;
 }
 
+export interface DatabaseOptions {
+  readonly path: string;
+  readonly mark: CorruptionMark;
+  readonly reserve: DiskReserve;
+  readonly clock: () => number;
+}
+
 interface State {
   readonly closed: number;
   readonly rebuilt: number;
 }
 
-class CorruptDatabaseError extends Error {}
-
-export function openDatabase(path: string, clock: () => number, migrations?: URL): OpenedDatabase {
+export function openDatabase({ path, mark, reserve, clock }: DatabaseOptions): OpenedDatabase {
+  const open = () => withReserve(reserve, () => openFile(path));
   try {
     mkdirSync(dirname(path), { recursive: true });
-    try {
-      return { ...open(path, migrations), setAside: undefined };
-    } catch (error) {
-      if (!isCorruption(error)) throw error;
-      const aside = setAside(path, clock());
-      return { ...open(path, migrations), setAside: { path: aside, reason: error } };
+    let reason = mark.read();
+    if (reason === undefined) {
+      try {
+        return { ...open(), setAside: undefined };
+      } catch (error) {
+        if (!isCorruption(error)) throw error;
+        reason = error;
+      }
     }
+    const aside = setAside(path, clock());
+    mark.remove();
+    return { ...open(), setAside: aside === undefined ? undefined : { path: aside, reason } };
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // SQLite calls that an I/O error.
+    const reason = isFull(cause)
+      ? 'the disk is full'
+      : cause instanceof Error
+        ? cause.message
+        : String(cause);
     throw new Error(`the index ${path} can't be opened: ${reason}`, { cause });
+  }
+}
+
+/** On a full disk again, as long as there is room that was kept for it. */
+export function withReserve<T>(reserve: DiskReserve, work: () => T): T {
+  for (;;) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isFull(error) || !reserve.release()) throw error;
+    }
   }
 }
 
@@ -47,7 +76,7 @@ export function markRebuilt(db: Database.Database): void {
   db.exec('UPDATE state SET rebuilt = 1');
 }
 
-/** @param isSound rows and files agree: the next process need not look */
+/** @param isSound the file is whole, and rows and files agree: the next process need not look */
 export function closeDatabase(db: Database.Database, isSound: boolean): void {
   if (!db.open) return;
   try {
@@ -59,19 +88,14 @@ export function closeDatabase(db: Database.Database, isSound: boolean): void {
   }
 }
 
-function open(path: string, migrations: URL | undefined): Omit<OpenedDatabase, 'setAside'> {
+function openFile(path: string): Omit<OpenedDatabase, 'setAside'> {
   const db = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   try {
     configure(db);
-    if (schemaVersion(db) > 0 && readState(db).closed === 0) check(db);
-    migrate(db, migrations);
-    const state = readState(db);
-    // On stable storage before any file of a blob comes or goes: a mark that a power cut took back would call
-    // an index clean that is not. NORMAL syncs only at checkpoints.
-    db.pragma('synchronous = FULL');
-    db.exec('UPDATE state SET closed = 0');
-    db.pragma('synchronous = NORMAL');
-    return { db, isNew: state.rebuilt === 0, wasClean: state.closed === 1 };
+    migrate(db);
+    const { closed, rebuilt } = readState(db);
+    if (closed === 1) markOpen(db);
+    return { db, isNew: rebuilt === 0, wasClean: closed === 1 };
   } catch (error) {
     db.close();
     throw error;
@@ -88,25 +112,34 @@ function configure(db: Database.Database): void {
 
 function readState(db: Database.Database): State {
   const state = db.prepare<[], State>('SELECT closed, rebuilt FROM state').get();
-  if (state === undefined) throw new CorruptDatabaseError('the row of its state is missing');
+  if (state === undefined) throw new CorruptIndexError('the row of its state is missing');
   return state;
 }
 
-function check(db: Database.Database): void {
-  const finding = db.pragma('quick_check(1)', { simple: true });
-  if (finding !== 'ok') throw new CorruptDatabaseError(String(finding));
+/**
+ * On stable storage before any file of a blob comes or goes: a mark that a power cut took back would call an index
+ * clean that is not. NORMAL syncs only at checkpoints.
+ */
+function markOpen(db: Database.Database): void {
+  db.pragma('synchronous = FULL');
+  db.exec('UPDATE state SET closed = 0');
+  db.pragma('synchronous = NORMAL');
 }
 
-function isCorruption(error: unknown): error is Error {
-  if (error instanceof CorruptDatabaseError) return true;
-  return error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code);
+/** A full disk keeps the map of the WAL from being made; a quota that is used up is an error of writing. */
+function isFull(error: unknown): boolean {
+  return (
+    error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR_SHMSIZE|IOERR_WRITE)$/.test(error.code)
+  );
 }
 
-/** SQLite finds the WAL of the file by its name, so that the three can still be looked into together. */
-function setAside(path: string, now: number): string {
+/**
+ * SQLite finds the WAL of the file by its name, so that the three can still be looked into together. Undefined where
+ * there is no file: somebody else has moved it.
+ */
+function setAside(path: string, now: number): string | undefined {
   const aside = `${path}.corrupt-${new Date(now).toISOString().replaceAll(':', '-')}`;
-  for (const suffix of ['', '-wal', '-shm']) {
-    if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-  }
-  return aside;
+  const there = ['', '-wal', '-shm'].filter((suffix) => existsSync(path + suffix));
+  for (const suffix of there) renameSync(path + suffix, aside + suffix);
+  return there.length === 0 ? undefined : aside;
 }

@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Evicted, EvictionCandidate, Totals } from './metadata-store.ts';
 import type { RecordAddress } from './record.ts';
 import type { SqliteBlobs } from './sqlite-blobs.ts';
+import { CorruptIndexError } from './sqlite-corruption.ts';
 import { decodeDigest, encodeDigest } from './sqlite-digest.ts';
 import type { SqliteManifests } from './sqlite-manifests.ts';
 
@@ -73,7 +74,7 @@ export class SqliteEviction {
 
   totals(): Totals {
     const totals = this.#totals.get();
-    if (totals === undefined) throw new Error('the index has lost its totals');
+    if (totals === undefined) throw new CorruptIndexError('it has lost its totals');
     return totals;
   }
 

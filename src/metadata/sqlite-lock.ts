@@ -13,10 +13,14 @@ export interface DirectoryLock {
 export function lockDirectory(directory: string): DirectoryLock {
   const database = new Database(join(directory, 'lock'), { timeout: 0 });
   try {
+    // Nothing is ever written, and a full disk must not keep it from being locked.
+    database.pragma('journal_mode = MEMORY');
     database.exec('BEGIN EXCLUSIVE');
   } catch (cause) {
     database.close();
-    throw new Error(`another process is using the data directory ${directory}`, { cause });
+    const isTaken = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
+    const what = isTaken ? 'another process is using' : `can't lock`;
+    throw new Error(`${what} the data directory ${directory}`, { cause });
   }
   return { release: () => database.close() };
 }

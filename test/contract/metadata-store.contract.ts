@@ -229,6 +229,16 @@ export function metadataStoreContract(
         expect(met.sort()).toEqual(all.map((blob) => blob.digest).sort());
         expect(await collect(store.listBlobs())).toEqual([]);
       });
+
+      it('are gone on with behind any of them, known or not', async () => {
+        await store.recordFound(manyBlobs(1500), 1);
+        const all = await collect(store.listBlobs());
+        for (const at of [0, 999, 1000, 1498, 1499]) {
+          expect(await collect(store.listBlobs(all[at]!.digest))).toEqual(all.slice(at + 1));
+        }
+        await store.forgetBlob(all[700]!.digest);
+        expect(await collect(store.listBlobs(all[700]!.digest))).toEqual(all.slice(701));
+      });
     });
 
     describe('listRepositories', () => {

@@ -5,6 +5,7 @@ import { SqliteEviction } from '../../../src/metadata/sqlite-eviction.ts';
 import { SqliteManifests } from '../../../src/metadata/sqlite-manifests.ts';
 import { migrate } from '../../../src/metadata/sqlite-migrations.ts';
 import { SqliteRepositories } from '../../../src/metadata/sqlite-repositories.ts';
+import { SqliteScrub } from '../../../src/metadata/sqlite-scrub.ts';
 import { SqliteTags } from '../../../src/metadata/sqlite-tags.ts';
 
 /** Every statement that the index prepares. */
@@ -24,6 +25,7 @@ function statements(db: Database.Database): string[] {
   const manifests = new SqliteManifests(recording, repositories, tags);
   const blobs = new SqliteBlobs(recording, repositories);
   new SqliteEviction(recording, manifests, blobs);
+  new SqliteScrub(recording);
   return sources;
 }
 

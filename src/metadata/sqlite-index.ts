@@ -1,0 +1,148 @@
+/**
+ * The open file of the index with all its tables. Every statement runs inside `read` or `write`: the one place where a
+ * broken file and a full disk are noticed.
+ */
+import { setImmediate } from 'node:timers/promises';
+import type { Database } from 'better-sqlite3';
+import { DiskReserve } from './disk-reserve.ts';
+import { SqliteBlobs } from './sqlite-blobs.ts';
+import { findCorruption } from './sqlite-check.ts';
+import { CorruptionMark, isCorruption } from './sqlite-corruption.ts';
+import {
+  closeDatabase,
+  markRebuilt,
+  openDatabase,
+  withReserve,
+  type OpenedDatabase,
+} from './sqlite-database.ts';
+import { SqliteEviction } from './sqlite-eviction.ts';
+import { SqliteManifests } from './sqlite-manifests.ts';
+import { SqliteRepositories } from './sqlite-repositories.ts';
+import { SqliteScrub } from './sqlite-scrub.ts';
+import { SqliteTags } from './sqlite-tags.ts';
+
+/** 1000 touches in one transaction blocked the event loop for 80 ms in an index of 10 million blobs. */
+const ROWS_PER_TRANSACTION = 100;
+
+export interface SqliteIndexOptions {
+  /** Of the file; its directory is made. */
+  readonly path: string;
+  readonly clock: () => number;
+  readonly onCorrupt: (error: Error) => void;
+}
+
+type Tables = ReturnType<typeof tablesOn>;
+
+export class SqliteIndex {
+  readonly opened: Omit<OpenedDatabase, 'db'>;
+  readonly #path: string;
+  readonly #db: Database;
+  readonly #tables: Tables;
+  readonly #mark: CorruptionMark;
+  readonly #reserve: DiskReserve;
+  readonly #onCorrupt: (error: Error) => void;
+  #isChecked: boolean;
+  /** Rows and files agree, as far as we know. */
+  #isReconciled: boolean;
+  #hasFailedToWrite = false;
+  #isCorrupt = false;
+
+  constructor({ path, clock, onCorrupt }: SqliteIndexOptions) {
+    this.#path = path;
+    this.#mark = new CorruptionMark(path);
+    this.#reserve = new DiskReserve(path);
+    this.#onCorrupt = onCorrupt;
+    const { db, ...opened } = openDatabase({ path, clock, mark: this.#mark, reserve: this.#reserve });
+    this.opened = opened;
+    this.#db = db;
+    this.#tables = tablesOn(db);
+    this.#isChecked = opened.wasClean;
+    this.#isReconciled = opened.wasClean;
+  }
+
+  read<T>(work: (tables: Tables) => T): T {
+    try {
+      return work(this.#tables);
+    } catch (error) {
+      if (isCorruption(error)) this.#markCorrupt(error);
+      throw error;
+    }
+  }
+
+  /** In one transaction; on a full disk the work may have to be done more than once. */
+  write<T>(work: (tables: Tables) => T): T {
+    const commit = (tables: Tables) => this.#db.transaction(work).immediate(tables);
+    try {
+      return this.read((tables) => withReserve(this.#reserve, () => commit(tables)));
+    } catch (error) {
+      // The file that this row was for, or whose row this was, may be there or not.
+      this.#hasFailedToWrite = true;
+      throw error;
+    }
+  }
+
+  /** Others get their turn between two transactions. */
+  async writeInBatches<T>(
+    items: Iterable<T>,
+    work: (tables: Tables, batch: readonly T[]) => void,
+  ): Promise<void> {
+    let batch: T[] = [];
+    const write = () => this.write((tables) => work(tables, batch));
+    for (const item of items) {
+      batch.push(item);
+      if (batch.length < ROWS_PER_TRANSACTION) continue;
+      write();
+      batch = [];
+      await setImmediate();
+    }
+    if (batch.length > 0) write();
+  }
+
+  /** Looks through the whole file after a process that did not close it; what is found is told as all breakage is. */
+  async check(signal: AbortSignal): Promise<void> {
+    const finding = await findCorruption(this.#path, signal);
+    if (finding) this.#markCorrupt(finding);
+    else this.#isChecked = true;
+  }
+
+  rebuilt(): void {
+    this.write(() => markRebuilt(this.#db));
+    this.#isReconciled = true;
+  }
+
+  reconciled(): void {
+    this.#isReconciled = true;
+  }
+
+  restoreReserve(): Promise<boolean> {
+    return this.#reserve.restore();
+  }
+
+  close(): void {
+    const isSound = this.#isChecked && this.#isReconciled && !this.#hasFailedToWrite && !this.#isCorrupt;
+    closeDatabase(this.#db, isSound);
+  }
+
+  /** The next process sees the mark; this one is told once, and can only end. */
+  #markCorrupt(error: Error): void {
+    if (this.#isCorrupt) return;
+    this.#isCorrupt = true;
+    try {
+      this.#mark.leave(error);
+    } catch (cause) {
+      // The next process then looks through the file itself, for this one does not close it as sound.
+      this.#onCorrupt(new Error(`the index is corrupt (${error.message}) and can't be marked so`, { cause }));
+      return;
+    }
+    this.#onCorrupt(error);
+  }
+}
+
+function tablesOn(db: Database) {
+  const repositories = new SqliteRepositories(db);
+  const tags = new SqliteTags(db, repositories);
+  const manifests = new SqliteManifests(db, repositories, tags);
+  const blobs = new SqliteBlobs(db, repositories);
+  const eviction = new SqliteEviction(db, manifests, blobs);
+  return { repositories, tags, manifests, blobs, eviction, scrub: new SqliteScrub(db) };
+}
