@@ -45,5 +45,6 @@ export function parseContentRange(header: string | undefined): ContentRange | un
   const [start, last] = [Number(match[1]), Number(match[2])];
   const size = match[3] === '*' ? undefined : Number(match[3]);
   if (last < start || (size !== undefined && size <= last)) return undefined;
-  return { start, end: last + 1, size };
+  // A number that is not exact is none to count bytes by.
+  return Number.isSafeInteger(size ?? last) ? { start, end: last + 1, size } : undefined;
 }

@@ -71,11 +71,11 @@ export function parseManifest(bytes: Uint8Array, contentType: string, expected?:
   const mediaType = withoutParameters(contentType);
   if (typeof json['mediaType'] === 'string' && json['mediaType'] !== mediaType) {
     throw new InvalidManifestError(
-      `the manifest says mediaType ${json['mediaType']} but came as Content-Type ${mediaType || '(none)'}`,
+      `the manifest says mediaType ${shown(json['mediaType'])} but came as Content-Type ${shown(mediaType)}`,
     );
   }
   if (!/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+$/.test(mediaType) || mediaType === 'text/html') {
-    throw new InvalidManifestError(`the manifest came as Content-Type ${mediaType || '(none)'}`);
+    throw new InvalidManifestError(`the manifest came as Content-Type ${shown(mediaType)}`);
   }
   const hasManifests = 'manifests' in json;
   const hasLayers = 'layers' in json || 'config' in json || 'fsLayers' in json;
@@ -100,32 +100,51 @@ export function asReferrer(manifest: Manifest): ReferrerDescriptor {
   const json = parseJson(manifest.bytes);
   const config = isObject(json['config']) ? json['config']['mediaType'] : undefined;
   const artifactType = [json['artifactType'], config].find((type) => typeof type === 'string' && type !== '');
-  const annotations = json['annotations'];
   return {
     ...manifest.descriptor,
     ...(typeof artifactType === 'string' ? { artifactType } : {}),
-    ...(isObject(annotations) ? { annotations: annotations as Record<string, string> } : {}),
+    ...annotationsOf(json['annotations']),
   };
 }
 
-/** The referrers in an index, which came from an upstream: entries that are no descriptors are left out. */
-export function referrersIn(index: unknown): readonly ReferrerDescriptor[] {
-  const entries =
-    isObject(index) && Array.isArray(index['manifests']) ? (index['manifests'] as unknown[]) : [];
-  return entries.filter(
-    (entry): entry is ReferrerDescriptor =>
-      isObject(entry) &&
-      typeof entry['mediaType'] === 'string' &&
-      typeof entry['digest'] === 'string' &&
-      isDigest(entry['digest']) &&
-      Number.isSafeInteger(entry['size']) &&
-      (entry['size'] as number) >= 0,
-  );
+/**
+ * The referrers in an index, which came from an upstream: entries that are no descriptors are left out, and of the
+ * others all that no referrer has. `undefined` where it is no index.
+ */
+export function referrersIn(index: unknown): readonly ReferrerDescriptor[] | undefined {
+  const entries = isObject(index) && 'manifests' in index ? (index['manifests'] ?? []) : undefined;
+  return Array.isArray(entries) ? entries.flatMap((entry: unknown) => referrerOf(entry) ?? []) : undefined;
+}
+
+function referrerOf(entry: unknown): ReferrerDescriptor | undefined {
+  if (!isObject(entry)) return undefined;
+  const { mediaType, digest, size, artifactType, annotations } = entry;
+  if (typeof mediaType !== 'string' || typeof digest !== 'string' || !isDigest(digest)) return undefined;
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined;
+  return {
+    ...{ mediaType, digest, size },
+    ...(typeof artifactType === 'string' ? { artifactType } : {}),
+    ...annotationsOf(annotations),
+  };
+}
+
+/** What came from outside may be nested deeper than can be written again. */
+function annotationsOf(annotations: unknown): Pick<ReferrerDescriptor, 'annotations'> {
+  if (!isObject(annotations)) return {};
+  const texts = Object.entries(annotations).filter((entry): entry is [string, string] => {
+    return typeof entry[1] === 'string';
+  });
+  return { annotations: Object.fromEntries(texts) };
 }
 
 /** `application/json; charset=utf-8` is `application/json`: clients compare media types without parameters. */
 export function withoutParameters(contentType: string): string {
   return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
+}
+
+/** Of what came from outside, as much as a message needs. */
+function shown(text: string): string {
+  return text === '' ? '(none)' : text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
 function parseJson(bytes: Uint8Array): Json {

@@ -81,7 +81,13 @@ export class Authorizer {
         if (credentials.kind !== 'password') return undefined;
         return { header: basicAuthorization(credentials.username, credentials.password) };
       case 'bearer':
-        return this.#bearer.authorize(demand, credentials, target.signal);
+        try {
+          return await this.#bearer.authorize(demand, credentials, target.signal);
+        } catch (error) {
+          // The registry may have moved to another token service: the next time, it is asked.
+          this.#demands.delete(keyOf(target));
+          throw error;
+        }
     }
   }
 
@@ -116,12 +122,12 @@ export class Authorizer {
     return realm;
   }
 
-  /** Our own, so that nobody has us fetch a token for more; ECR Public wants its `aws`, which is no repository. */
+  /** Our own, so that nobody has us fetch a token for more; ECR Public wants its `aws`, which names no action. */
   #scopeFor(asked: string | undefined, url: URL, repository: RepositoryName): string {
     const own = `repository:${repository}:pull`;
     if (asked === undefined || asked === '') return own;
     // Elsewhere the repository has another name (registry.k8s.io redirects to pkg.dev), and the token is anybody's.
-    return this.#isOwn(url) && asked.startsWith('repository:') ? own : asked;
+    return this.#isOwn(url) && asked.includes(':') ? own : asked;
   }
 
   #credentialsFor(url: URL): Promise<Credentials> {

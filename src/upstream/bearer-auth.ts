@@ -7,6 +7,7 @@ import { SingleFlight, untilAborted } from '../lib/single-flight.ts';
 import { basicAuthorization, type Credentials } from './credentials.ts';
 import { failed, parseJson, readBody, refusalOf, type HttpRequest } from './http-answer.ts';
 import type { Transport } from './transport.ts';
+import { UpstreamError } from './upstream.ts';
 
 /** What a Bearer challenge asks for; its realm is one that may be asked. */
 export interface BearerChallenge {
@@ -37,12 +38,15 @@ const USED_SHARE_OF_LIFETIME = 0.8;
 
 export class BearerAuth {
   readonly #transport: Transport;
+  readonly #timeoutMs: number;
   readonly #now: () => number;
   readonly #tokens = new LRUCache<string, Token>({ max: MAX_TOKENS });
   readonly #fetches = new SingleFlight<string, Token>();
 
-  constructor(transport: Transport, now: () => number) {
+  /** @param timeoutMs for all of an answer */
+  constructor(transport: Transport, timeoutMs: number, now: () => number) {
     this.#transport = transport;
+    this.#timeoutMs = timeoutMs;
     this.#now = now;
   }
 
@@ -64,14 +68,29 @@ export class BearerAuth {
       return { header: `Bearer ${cached.value}`, forget };
     }
     const fetchOnce = this.#fetches.run(key, async () => {
-      const token = await this.#fetch(challenge, credentials);
-      this.#tokens.set(key, token);
-      return token;
+      // Those who wait may all leave: without an end of its own, it could keep the others from a new one.
+      const late = new AbortController();
+      const reason = new UpstreamError(
+        'unreachable',
+        `${realm.host} gave no token within ${this.#timeoutMs} ms`,
+      );
+      const timer = setTimeout(() => late.abort(reason), this.#timeoutMs);
+      try {
+        const token = await this.#fetch(challenge, credentials, late.signal);
+        this.#tokens.set(key, token);
+        return token;
+      } finally {
+        clearTimeout(timer);
+      }
     });
     return { header: `Bearer ${(await untilAborted(fetchOnce, signal)).value}` };
   }
 
-  async #fetch({ realm, service, scope }: BearerChallenge, credentials: Credentials): Promise<Token> {
+  async #fetch(
+    { realm, service, scope }: BearerChallenge,
+    credentials: Credentials,
+    signal: AbortSignal,
+  ): Promise<Token> {
     const url = new URL(realm);
     if (service !== undefined) url.searchParams.set('service', service);
     url.searchParams.set('scope', scope);
@@ -84,6 +103,7 @@ export class BearerAuth {
           ? { authorization: basicAuthorization(credentials.username, credentials.password) }
           : {},
       what: `a token for ${scope.slice(0, 300)}`,
+      signal,
     };
     const askedAt = this.#now();
     const answer = await this.#transport.send(request);

@@ -2,6 +2,7 @@
 import type { RepositoryName } from '../oci/reference.ts';
 import type { Authorization } from './bearer-auth.ts';
 import type { Authorizer } from './authorizer.ts';
+import { parseChallenges } from './challenge.ts';
 import { failed, headerOf, refusalOf, type ExchangeKind, type HttpAnswer } from './http-answer.ts';
 import { MAX_REDIRECTS, redirectTarget } from './redirects.ts';
 import type { Transport } from './transport.ts';
@@ -51,6 +52,8 @@ export class Exchange {
 
   /** What an answer means that is none of those hoped for. */
   refusalOf(answer: HttpAnswer): UpstreamError {
+    if (!this.isForeign(answer) && refusesCredentials(answer))
+      return failed(answer.request, 'misconfigured', '401, it does not take our credentials');
     const refusal = refusalOf(answer);
     if (refusal.failure !== 'denied' || answer.request.kind !== 'blob' || !this.isForeign(answer))
       return refusal;
@@ -88,4 +91,16 @@ export class Exchange {
     url.search = query ?? '';
     return url;
   }
+}
+
+/**
+ * Whether it is what we sent that is refused, and not what we asked for: Basic by RFC 9110, section 15.5.2 (an account
+ * that may not read gets 403), a token where the challenge says that it is none (RFC 6750, section 3.1).
+ */
+function refusesCredentials({ request, status, headers }: HttpAnswer): boolean {
+  const sent = request.headers['authorization'];
+  if (status !== 401 || sent === undefined) return false;
+  const challenges = parseChallenges(headerOf({ headers }, 'www-authenticate') ?? '');
+  const isInvalid = challenges.some(({ parameters }) => parameters.get('error') === 'invalid_token');
+  return sent.startsWith('Basic ') || isInvalid;
 }

@@ -28,7 +28,7 @@ export interface HttpAnswer {
 }
 
 /** Repeated ones are joined, as RFC 9110, section 5.3, has it. */
-export function headerOf(answer: HttpAnswer, name: string): string | undefined {
+export function headerOf(answer: Pick<HttpAnswer, 'headers'>, name: string): string | undefined {
   const value = answer.headers[name];
   return Array.isArray(value) ? value.join(', ') : value;
 }
@@ -53,8 +53,9 @@ export async function readBody(answer: HttpAnswer, maxBytes: number): Promise<Bu
 export function parseJson(answer: HttpAnswer, bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
-  } catch (cause) {
-    throw failed(answer.request, 'protocol', 'the answer is not JSON', { cause });
+  } catch {
+    // Without its cause: V8 quotes the text in it, and that of a token service may be a token.
+    throw failed(answer.request, 'protocol', 'the answer is not JSON');
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the headers of an answer say of a manifest (distribution-spec v1.1.1, "Pulling manifests"). */
 import { algorithmOf, isDigest, type Digest } from '../oci/digest.ts';
-import { MEDIA_TYPE, withoutParameters, type Descriptor } from '../oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, MEDIA_TYPE, withoutParameters, type Descriptor } from '../oci/manifest.ts';
 import type { Reference } from '../oci/reference.ts';
 import { contentLengthOf, failed, headerOf, type HttpAnswer } from './http-answer.ts';
 
@@ -11,12 +11,16 @@ export function descriptorIn(answer: HttpAnswer, reference: Reference): Descript
   const digest = digestIn(answer);
   const mediaType = mediaTypeOf(answer);
   const size = contentLengthOf(answer);
-  // A type that is none of a manifest may be a page of a proxy's; the GET shows it.
-  if (digest === undefined || !MANIFEST_TYPES.has(mediaType) || size === undefined) return undefined;
+  // A type or a size that is none of a manifest may be a proxy's, of a page or of a HEAD's empty body; the GET shows it.
+  if (digest === undefined || !MANIFEST_TYPES.has(mediaType) || !isSizeOfManifest(size)) return undefined;
   if (reference.kind === 'tag' || digest === reference.digest) return { mediaType, digest, size };
   // The same manifest may go by a digest of another algorithm; which of them is right, only its bytes can tell.
   if (algorithmOf(digest) !== algorithmOf(reference.digest)) return undefined;
   throw failed(answer.request, 'protocol', `the answer is for ${digest}`);
+}
+
+function isSizeOfManifest(size: number | undefined): size is number {
+  return size !== undefined && size >= 2 && size <= MAX_MANIFEST_BYTES;
 }
 
 export function digestIn(answer: HttpAnswer): Digest | undefined {

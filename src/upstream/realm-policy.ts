@@ -2,16 +2,9 @@
  * Which token services a registry may send us to. Its challenge is text from outside, and our credentials go to the
  * realm that it names (CVE-2026-33540 and its like).
  */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { getDomain } from 'tldts';
-
-const PRIVATE = new BlockList();
-PRIVATE.addSubnet('127.0.0.0', 8);
-PRIVATE.addSubnet('10.0.0.0', 8);
-PRIVATE.addSubnet('172.16.0.0', 12);
-PRIVATE.addSubnet('192.168.0.0', 16);
-PRIVATE.addAddress('::1', 'ipv6');
-PRIVATE.addSubnet('fc00::', 7, 'ipv6');
+import { isListed, networkOf } from './address-policy.ts';
 
 /**
  * @param registry whose challenge named the realm
@@ -21,7 +14,7 @@ export function isRealmAllowed(realm: URL, registry: URL, allowedRealms: readonl
   const isSchemeAllowed =
     realm.protocol === 'https:' || (realm.protocol === 'http:' && registry.protocol === 'http:');
   if (!isSchemeAllowed) return false;
-  if (realm.host === registry.host || allowedRealms.includes(realm.host)) return true;
+  if (realm.host === registry.host || isListed(realm, allowedRealms)) return true;
   if (registry.protocol === 'http:' && realm.hostname === registry.hostname && isPrivate(realm.hostname)) {
     return true;
   }
@@ -33,7 +26,6 @@ export function isRealmAllowed(realm: URL, registry: URL, allowedRealms: readonl
 /** An address of a private network, or a name that only such a one can know. */
 function isPrivate(hostname: string): boolean {
   const address = hostname.replaceAll(/[[\]]/g, '');
-  const version = isIP(address);
-  if (version === 0) return !hostname.includes('.');
-  return PRIVATE.check(address, version === 6 ? 'ipv6' : 'ipv4');
+  if (isIP(address) === 0) return !hostname.includes('.');
+  return ['loopback', 'private'].includes(networkOf(address));
 }

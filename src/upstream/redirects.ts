@@ -21,5 +21,6 @@ export function redirectTarget(answer: HttpAnswer, upstream: URL): URL | undefin
   }
   target.username = '';
   target.password = '';
+  target.hash = '';
   return target;
 }

@@ -3,7 +3,7 @@
  * a question gets through (tokens, redirects, connections) is exchange.ts and below.
  */
 import { parseContentRange } from '../lib/byte-range.ts';
-import type { Digest } from '../oci/digest.ts';
+import { algorithmOf, type Digest } from '../oci/digest.ts';
 import {
   InvalidManifestError,
   MAX_MANIFEST_BYTES,
@@ -27,12 +27,7 @@ import type { Circuit, RateLimit, Resolved, Upstream, UpstreamBlob } from './ups
 
 export interface RegistryUpstreamOptions extends TransportOptions {
   readonly name: string;
-  /** Origin and, where the registry is not at its root, the path before `/v2/`. */
-  readonly url: URL;
   readonly credentials: CredentialsSource;
-  /** Hosts, besides the upstream's own and those of its domain, that may be its token service. */
-  readonly allowedRealms: readonly string[];
-  readonly now?: () => number;
 }
 
 /** Always all of them: what a client accepts must not decide what is cached. */
@@ -54,7 +49,8 @@ export class RegistryUpstream implements Upstream {
     this.name = options.name;
     this.#now = options.now ?? Date.now;
     this.#transport = new Transport(options);
-    const bearer = new BearerAuth(this.#transport, this.#now);
+    const { headersTimeoutMs, bodyTimeoutMs } = options;
+    const bearer = new BearerAuth(this.#transport, headersTimeoutMs + bodyTimeoutMs, this.#now);
     const authorizer = new Authorizer({ ...options, upstream: options.url, bearer });
     this.#exchange = new Exchange(options.url, this.#transport, authorizer);
   }
@@ -64,7 +60,7 @@ export class RegistryUpstream implements Upstream {
   }
 
   get circuits(): readonly Circuit[] {
-    return [];
+    return this.#transport.circuits;
   }
 
   async resolve(
@@ -109,13 +105,13 @@ export class RegistryUpstream implements Upstream {
   ): Promise<{ readonly size: number | undefined } | undefined> {
     const head = await this.#askForBlob('HEAD', repository, digest, undefined, signal);
     if (head.status === 404) return undefined;
-    if (head.status === 200) return { size: contentLengthOf(notAPage(head)) };
+    if (head.status === 200) return { size: contentLengthOf(asBlob(head, digest)) };
     if (!HEAD_OF_BLOB_MAY_BE_AT_FAULT.includes(head.status)) throw this.#exchange.refusalOf(head);
 
     const get = await this.#askForBlob('GET', repository, digest, 'bytes=0-0', signal);
     get.body.destroy();
     if (get.status === 404) return undefined;
-    if (get.status === 200) return { size: contentLengthOf(notAPage(get)) };
+    if (get.status === 200) return { size: contentLengthOf(asBlob(get, digest)) };
     if (get.status === 206) return { size: parseContentRange(headerOf(get, 'content-range'))?.size };
     // No blob but the empty one has no first byte.
     if (get.status === 416) return { size: 0 };
@@ -132,10 +128,10 @@ export class RegistryUpstream implements Upstream {
     const answer = await this.#askForBlob('GET', repository, digest, range, signal);
     const { status, body } = answer;
     if (status === 404) return undefined;
-    if (status === 200) return { size: contentLengthOf(answer), offset: 0, body };
+    if (status === 200) return { size: contentLengthOf(asBlob(answer, digest)), offset: 0, body };
     if (status !== 206) throw this.#exchange.refusalOf(answer);
 
-    const part = parseContentRange(headerOf(answer, 'content-range'));
+    const part = parseContentRange(headerOf(asBlob(answer, digest), 'content-range'));
     if (range !== undefined && part?.start === offset) return { size: part.size, offset, body };
     body.destroy();
     throw failed(answer.request, 'protocol', `206 with other bytes than ${range ?? 'all'}`);
@@ -153,7 +149,9 @@ export class RegistryUpstream implements Upstream {
     const first = await this.#exchange.ask(question);
     if (first.status === 404) return undefined;
     let tags: readonly string[] = [];
-    for await (const page of readPages(this.#exchange, question, first)) tags = tags.concat(tagsIn(page));
+    for await (const page of readPages(this.#exchange, question, first)) {
+      tags = tags.concat(entriesOf(first, tagsIn(page)));
+    }
     return tags;
   }
 
@@ -179,7 +177,7 @@ export class RegistryUpstream implements Upstream {
     }
     let referrers: readonly ReferrerDescriptor[] = [];
     for await (const page of readPages(this.#exchange, question, first)) {
-      referrers = referrers.concat(referrersIn(page));
+      referrers = referrers.concat(entriesOf(first, referrersIn(page)));
     }
     return referrers;
   }
@@ -220,16 +218,35 @@ export class RegistryUpstream implements Upstream {
   }
 }
 
-/** A login page with status 200 must not pass for a proof that the repository has the blob. */
-function notAPage(answer: HttpAnswer): HttpAnswer {
-  if (mediaTypeOf(answer) !== 'text/html') return answer;
-  throw failed(answer.request, 'protocol', 'the answer is a web page');
+/**
+ * A login page, or another blob, must not pass for a proof that the repository has this one; and a client sees sooner
+ * what its bytes would show only at their end.
+ * @throws UpstreamError `protocol`
+ */
+function asBlob(answer: HttpAnswer, digest: Digest): HttpAnswer {
+  const said = digestIn(answer);
+  const isOther = said !== undefined && said !== digest && algorithmOf(said) === algorithmOf(digest);
+  if (mediaTypeOf(answer) !== 'text/html' && !isOther) return answer;
+  answer.body.destroy();
+  throw failed(
+    answer.request,
+    'protocol',
+    isOther ? `the answer is for ${said}` : 'the answer is a web page',
+  );
 }
 
-/** Entries that are no tags are left out: nobody can ask for them. */
-function tagsIn(page: unknown): string[] {
-  const { tags } = (page ?? {}) as { tags?: unknown };
+/** @throws UpstreamError `protocol` where a page is no list */
+function entriesOf<T>(answer: HttpAnswer, entries: readonly T[] | undefined): readonly T[] {
+  if (entries) return entries;
+  throw failed(answer.request, 'protocol', 'the answer is JSON, but no list');
+}
+
+/** Entries that are no tags are left out: nobody can ask for them. Of none, registries say `null`, or the name alone. */
+function tagsIn(page: unknown): string[] | undefined {
+  if (typeof page !== 'object' || page === null) return undefined;
+  const { name, tags = name === undefined ? undefined : [] } = page as { name?: unknown; tags?: unknown };
+  if (tags === null) return [];
   return Array.isArray(tags)
     ? tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag))
-    : [];
+    : undefined;
 }

@@ -1,11 +1,23 @@
 /**
- * One HTTP request to one host, on undici: bounded connections, timeouts, no compression, no redirects. What an answer
- * means is for others.
+ * One HTTP request to one host: no compression, no redirects, and nothing sent to a host that does not answer or wants
+ * no more. What an answer means is for others.
  */
-import { Agent, errors, type Dispatcher } from 'undici';
+import { errors, type Dispatcher } from 'undici';
 import { readBounded } from './bounded-read.ts';
-import { failed, reasonOf, type ExchangeKind, type HttpAnswer, type HttpRequest } from './http-answer.ts';
-import type { UpstreamFailure } from './upstream.ts';
+import { Circuits, type Attempt, type CircuitChange } from './circuits.ts';
+import { Connections, type ConnectionsOptions } from './connections.ts';
+import { RefusedAddressError } from './guarded-connector.ts';
+import {
+  failed,
+  headerOf,
+  reasonOf,
+  type ExchangeKind,
+  type HttpAnswer,
+  type HttpRequest,
+} from './http-answer.ts';
+import { Pauses } from './pauses.ts';
+import { parseRetryAfter } from './rate-limit.ts';
+import { UpstreamError, type Circuit, type UpstreamFailure } from './upstream.ts';
 
 /** One exchange with one host, up to the headers of its answer. */
 export interface ExchangeEvent {
@@ -15,49 +27,48 @@ export interface ExchangeEvent {
   readonly host: string;
   /** Of the answer; undefined where there was none, and then `failure` says why. */
   readonly status: number | undefined;
-  readonly failure: UpstreamFailure | 'aborted' | undefined;
+  /** `circuit-open` and `paused`: it was not even asked, for it has not answered lately, or has named a time. */
+  readonly failure: UpstreamFailure | 'aborted' | 'circuit-open' | 'paused' | undefined;
   readonly durationMs: number;
 }
 
-export interface TransportOptions {
-  /** At once, per origin, for blobs; short questions have some of their own, never more than that. */
-  readonly maxConnections: number;
-  readonly connectTimeoutMs: number;
-  readonly headersTimeoutMs: number;
-  /** The longest silence within a body. */
-  readonly bodyTimeoutMs: number;
-  readonly userAgent: string;
+export interface TransportOptions extends ConnectionsOptions {
   readonly observe?: ((event: ExchangeEvent) => void) | undefined;
+  /** Called when a host is given up for a while, when it is tried again, and when it answers. */
+  readonly onCircuit?: ((change: CircuitChange) => void) | undefined;
+  readonly now?: () => number;
+  readonly random?: () => number;
 }
 
+type Outcome = Pick<Partial<ExchangeEvent>, 'status' | 'failure'>;
+
 const MAX_ERROR_BYTES = 64 * 1024;
-/** A tag must not wait for an hour behind layers that fill every connection. */
-const MAX_QUESTION_CONNECTIONS = 16;
+/** What is said before, or in the place of, a registry that is away. */
+const AWAY: readonly number[] = [502, 503, 504];
 
 export class Transport {
-  readonly #blobs: Agent;
-  readonly #questions: Agent;
-  readonly #userAgent: string;
+  readonly #connections: Connections;
   readonly #observe: (event: ExchangeEvent) => void;
+  readonly #now: () => number;
+  readonly #circuits: Circuits;
+  readonly #pauses: Pauses;
 
   constructor(options: TransportOptions) {
-    const agent = (connections: number) =>
-      new Agent({
-        connections,
-        connect: { timeout: options.connectTimeoutMs },
-        headersTimeout: options.headersTimeoutMs,
-        bodyTimeout: options.bodyTimeoutMs,
-        allowH2: false,
-      });
-    this.#blobs = agent(options.maxConnections);
-    this.#questions = agent(Math.min(options.maxConnections, MAX_QUESTION_CONNECTIONS));
-    this.#userAgent = options.userAgent;
+    this.#connections = new Connections(options);
     this.#observe = options.observe ?? (() => undefined);
+    this.#now = options.now ?? Date.now;
+    const onChange = options.onCircuit ?? (() => undefined);
+    this.#circuits = new Circuits({ now: this.#now, random: options.random ?? Math.random, onChange });
+    this.#pauses = new Pauses(this.#now);
+  }
+
+  get circuits(): readonly Circuit[] {
+    return this.#circuits.states;
   }
 
   /** Resolves with whatever the host answers. @throws UpstreamError where it does not, or the signal's reason */
   async send(request: HttpRequest): Promise<HttpAnswer> {
-    const { statusCode: status, headers, body } = await this.#observed(request);
+    const { statusCode: status, headers, body } = await this.#admitted(request);
     // destroy() is an error to undici's bodies, even without one: nobody should have to listen for it.
     body.on('error', () => undefined);
     const isSuccess = status >= 200 && status < 300;
@@ -73,49 +84,81 @@ export class Transport {
 
   /** Ends all connections, and with them what still runs on them. */
   async close(): Promise<void> {
-    await Promise.all([this.#blobs.destroy(), this.#questions.destroy()]);
+    await this.#connections.close();
   }
 
-  async #observed(request: HttpRequest): Promise<Dispatcher.ResponseData> {
-    const { kind, method, url, signal } = request;
-    const startedAt = performance.now();
-    const observe = (status: ExchangeEvent['status'], failure: ExchangeEvent['failure']) => {
-      const durationMs = performance.now() - startedAt;
-      this.#observe({ kind, method, host: url.host, status, failure, durationMs });
-    };
-    let answer: Dispatcher.ResponseData;
-    try {
-      answer = await this.#dispatch(request);
-    } catch (cause) {
-      const failure = cause instanceof errors.HTTPParserError ? 'protocol' : 'unreachable';
-      observe(undefined, signal?.aborted === true ? 'aborted' : failure);
-      signal?.throwIfAborted();
-      throw failed(request, failure, reasonOf(cause), { cause });
+  /** Asks, unless it is known to be in vain, and remembers how that went. */
+  async #admitted(request: HttpRequest): Promise<Dispatcher.ResponseData> {
+    const pausedSeconds = this.#pauses.secondsLeft(request);
+    if (pausedSeconds !== undefined) {
+      this.#observe(eventOf(request, { failure: 'paused' }));
+      const text = `not asked, because it allows no more of this for another ${pausedSeconds} s`;
+      throw failed(request, 'rate-limited', text, { retryAfterSeconds: pausedSeconds });
     }
-    observe(answer.statusCode, undefined);
+    const circuit = this.#circuits.of(request.url);
+    using attempt = circuit.attempt();
+    if (attempt === undefined) {
+      this.#observe(eventOf(request, { failure: 'circuit-open' }));
+      const { since, askedAgainInSeconds, cause } = circuit.outage;
+      const text = `it has not answered since ${new Date(since).toISOString()}`;
+      throw failed(request, 'unreachable', `${text}; it is asked again in ${askedAgainInSeconds} s`, {
+        cause,
+        retryAfterSeconds: askedAgainInSeconds,
+      });
+    }
+    const answer = await this.#observed(request, attempt);
+    judge(attempt, request, answer.statusCode);
+    if (answer.statusCode === 429) {
+      const seconds = parseRetryAfter(headerOf(answer, 'retry-after'), this.#now());
+      if (seconds !== undefined) this.#pauses.begin(request, seconds);
+    }
     return answer;
   }
 
-  async #dispatch({ kind, method, url, headers, signal }: HttpRequest): Promise<Dispatcher.ResponseData> {
-    const options: Dispatcher.RequestOptions = {
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method,
-      headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': this.#userAgent },
-      signal: signal ?? null,
-      // undici would close the connection behind every HEAD, and tags are revalidated by HEAD.
-      reset: false,
-    };
-    const agent = kind === 'blob' && method === 'GET' ? this.#blobs : this.#questions;
+  async #observed(request: HttpRequest, attempt: Attempt): Promise<Dispatcher.ResponseData> {
+    const startedAt = performance.now();
+    const observe = (outcome: Outcome) =>
+      this.#observe(eventOf(request, outcome, performance.now() - startedAt));
+    const sent = this.#connections.send(request);
+    let answer: Dispatcher.ResponseData;
     try {
-      return await agent.request(options);
-    } catch (error) {
-      // The host closed an idle connection just as we used it again: it has not read the request (RFC 9110, 9.2.2).
-      const wasInUse = error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0;
-      if (!wasInUse) throw error;
-      return await agent.request(options);
+      answer = await sent.answer;
+    } catch (cause) {
+      if (request.signal?.aborted === true) {
+        const reason: unknown = request.signal.reason;
+        const isLate = reason instanceof UpstreamError && reason.failure === 'unreachable';
+        observe({ failure: isLate ? 'unreachable' : 'aborted' });
+        // Of one that was queued, the host knows nothing.
+        if (isLate && !sent.isQueued()) attempt.fail(reason);
+        throw reason;
+      }
+      const isWrong = cause instanceof errors.HTTPParserError || cause instanceof RefusedAddressError;
+      const failure = isWrong ? 'protocol' : 'unreachable';
+      observe({ failure });
+      const error = failed(request, failure, reasonOf(cause), { cause });
+      // What is no HTTP came from someone who is there, and at once: to leave him alone saves nobody a wait.
+      if (!isWrong && !(cause instanceof errors.ClientDestroyedError)) attempt.fail(error);
+      throw error;
     }
+    observe({ status: answer.statusCode });
+    return answer;
   }
+}
+
+/** What an answer says of its host. */
+function judge(attempt: Attempt, request: HttpRequest, status: number): void {
+  // A CDN that has lost one blob must not be cut off from all others, nor does it show that they are well.
+  if (request.kind === 'blob' && status >= 500) return;
+  if (AWAY.includes(status)) attempt.fail(failed(request, 'unreachable', String(status)));
+  else attempt.succeed();
+}
+
+function eventOf(
+  { kind, method, url }: HttpRequest,
+  { status, failure }: Outcome,
+  durationMs = 0,
+): ExchangeEvent {
+  return { kind, method, host: url.host, status, failure, durationMs };
 }
 
 /** Of a body that says why there is no other; where it breaks off, what came of it does as well. */

@@ -5,7 +5,7 @@ import type { Descriptor, Manifest, ReferrerDescriptor } from '../oci/manifest.t
 import type { Reference, RepositoryName } from '../oci/reference.ts';
 
 /**
- * - `offline`: the mirror is switched offline and asks nobody
+ * - `offline`: the mirror asks nobody, because it is switched offline, shuts down, or nobody wants to know any more
  * - `denied`: upstream wants other credentials than ours, or hides that the repository does not exist
  * - `misconfigured`: our own credentials can't be read or are refused: that says nothing of what was asked for
  * - `rate-limited`: 429

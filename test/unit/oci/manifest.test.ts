@@ -233,12 +233,22 @@ describe('referrersIn', () => {
     expect(referrersIn({ manifests })).toEqual(manifests);
   });
 
-  it.each([null, undefined, 'x', [], {}, { manifests: {} }, { manifests: null }])(
-    'of %j gives none',
+  it('gives none of an index that has none', () => {
+    expect(referrersIn({ manifests: [] })).toEqual([]);
+    expect(referrersIn({ manifests: null })).toEqual([]);
+  });
+
+  it.each([null, undefined, 'x', [], {}, { manifests: {} }, { errors: [] }])(
+    'takes %j for no index',
     (index) => {
-      expect(referrersIn(index)).toEqual([]);
+      expect(referrersIn(index)).toBeUndefined();
     },
   );
+
+  it('gives of a referrer what it may have, and of annotations those that are texts', () => {
+    const entry = { ...descriptor('a'), artifactType: ['t'], annotations: { k: 'v', deep: [[]] }, more: {} };
+    expect(referrersIn({ manifests: [entry] })).toEqual([{ ...descriptor('a'), annotations: { k: 'v' } }]);
+  });
 
   it('leaves out what is no descriptor', () => {
     const good = descriptor('good');

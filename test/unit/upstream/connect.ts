@@ -24,6 +24,7 @@ export function connect(registry: { readonly url: string }, options: ConnectOpti
     name: 'scripted',
     credentials: credentialsFrom(undefined),
     allowedRealms: [],
+    allowedRedirects: [],
     maxConnections: 50,
     connectTimeoutMs: 10_000,
     headersTimeoutMs: 10_000,

@@ -15,6 +15,7 @@ describe('isRealmAllowed', () => {
     ['another port of a loopback address, both without TLS', 'http://127.0.0.1:2/', 'http://127.0.0.1:1'],
     ['another port of ::1', 'http://[::1]:2/', 'http://[::1]:1'],
     ['another port of a private address', 'http://192.168.1.5:5001/', 'http://192.168.1.5:5000'],
+    ['another port of an address of a carrier', 'http://100.64.0.1:2/', 'http://100.64.0.1:1'],
     ['another port of localhost', 'http://localhost:5001/', 'http://localhost:5000'],
     ['another port of a name without dots', 'http://registry:5001/', 'http://registry:5000'],
   ])('allows %s', (_, realm, registry) => {
@@ -30,6 +31,12 @@ describe('isRealmAllowed', () => {
     ['a realm without TLS', 'http://ghcr.io/token', 'https://ghcr.io'],
     ['a realm that is no web address', 'ftp://ghcr.io/token', 'https://ghcr.io'],
     ['an address', 'https://169.254.169.254/', 'https://registry.example.com'],
+    ['localhost', 'https://localhost/', 'https://registry.example.com'],
+    ['localhost with a dot', 'https://localhost./', 'https://registry.example.com'],
+    ['localhost, written as a number', 'https://2130706433/', 'https://registry.example.com'],
+    ['an IPv6 address', 'https://[::ffff:169.254.169.254]/', 'https://registry.example.com'],
+    ['a private address for a registry at another', 'http://192.168.1.6/', 'http://192.168.1.5'],
+    ['another port of a link-local address', 'http://169.254.1.1:2/', 'http://169.254.1.1:1'],
     ['another address', 'http://127.0.0.2:1/', 'http://127.0.0.1:1'],
     ['another name for the same address', 'http://localhost:1/', 'http://127.0.0.1:1'],
     ['another port of an address, with TLS', 'https://127.0.0.1:2/', 'https://127.0.0.1:1'],
@@ -48,6 +55,9 @@ describe('isRealmAllowed', () => {
     expect(
       isAllowed('https://auth.other.example:8443/', 'https://r.example.com', 'auth.other.example:8443'),
     ).toBe(true);
+    expect(isAllowed('https://auth.other.example/', 'https://r.example.com', 'auth.other.example:443')).toBe(
+      true,
+    );
     expect(isAllowed('http://auth.other.example/', 'https://r.example.com', 'auth.other.example')).toBe(
       false,
     );

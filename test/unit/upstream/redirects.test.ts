@@ -45,8 +45,8 @@ describe('redirectTarget', () => {
     expect(redirect(location)).toBe(expected);
   });
 
-  it('takes no user name and password from it', () => {
-    expect(redirect('https://jane:hunter2@cdn.example.net/x')).toBe('https://cdn.example.net/x');
+  it('takes no user name, password and fragment from it', () => {
+    expect(redirect('https://jane:hunter2@cdn.example.net/x?a=b#c')).toBe('https://cdn.example.net/x?a=b');
   });
 
   it('goes from https to http only where the upstream has no TLS either', () => {

@@ -188,7 +188,7 @@ describe('Bearer authentication', () => {
   ])('finds the token under %s', async (_, json) => {
     await using its = await connected();
     its.registry.reply({ kind: 'token' }, jsonReply(200, json));
-    await expect(resolve(its)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(its)).rejects.toMatchObject(failure('misconfigured'));
     expect(sent(its)).toEqual([undefined, 'Bearer right']);
   });
 
@@ -268,16 +268,16 @@ describe('Basic authentication', () => {
     expect(sent(its)).toEqual([undefined, BASIC, BASIC]);
   });
 
-  it('is denied without credentials, and with wrong ones, without a loop', async () => {
+  it('is denied without credentials, and our own mistake with wrong ones, without a loop', async () => {
     await using nobody = await connected({ auth: 'basic', credentials: ACCOUNT });
     await expect(resolve(nobody)).rejects.toMatchObject(failure('denied'));
     expect(sent(nobody)).toEqual([undefined]);
 
     const credentials = passwordOf({ ...ACCOUNT, password: 'wrong' });
     await using wrong = await connected({ auth: 'basic', credentials: ACCOUNT }, { credentials });
-    await expect(resolve(wrong)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(wrong)).rejects.toMatchObject(failure('misconfigured'));
     expect(sent(wrong)).toHaveLength(2);
-    await expect(resolve(wrong)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(wrong)).rejects.toMatchObject(failure('misconfigured'));
     expect(sent(wrong)).toHaveLength(3);
   });
 
@@ -287,7 +287,7 @@ describe('Basic authentication', () => {
     await writeFile(file, 'wrong\n');
     const credentials = credentialsFrom({ kind: 'password', username: ACCOUNT.username, password: { file } });
     await using its = await connected({ auth: 'basic', credentials: ACCOUNT }, { credentials });
-    await expect(resolve(its)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(its)).rejects.toMatchObject(failure('misconfigured'));
     await writeFile(file, `${PASSWORD}\n`);
     expect(await resolve(its)).toBeDefined();
   });
@@ -310,9 +310,9 @@ describe('a token of our own', () => {
     expect(its.registry.requests.find(({ kind }) => kind === 'cdn')?.headers.authorization).toBeUndefined();
   });
 
-  it('is denied where upstream does not take it', async () => {
+  it('is our own mistake where upstream does not take it', async () => {
     await using its = await connected({}, { credentials: tokenOf('abc') });
-    await expect(resolve(its)).rejects.toMatchObject(failure('denied'));
+    await expect(resolve(its)).rejects.toMatchObject(failure('misconfigured'));
     expect(sent(its)).toEqual(['Bearer abc']);
     expect(tokensOf(its)).toBe(0);
   });

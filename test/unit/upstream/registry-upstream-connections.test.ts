@@ -177,6 +177,22 @@ describe('an aborted signal', () => {
     await expect(leaving).rejects.toBe(reason);
   });
 
+  it('ends the wait for a connection that others have', async () => {
+    await using its = await connected({ auth: 'none' }, { maxConnections: 1 });
+    const gate = its.registry.hold({ kind: 'manifest' });
+    const first = resolve(its);
+    await gate.waiting;
+    const leaver = new AbortController();
+    const leaving = resolve(its, leaver.signal);
+    const reason = new Error('gone');
+    leaver.abort(reason);
+    await expect(leaving).rejects.toBe(reason);
+    gate.release();
+    await first;
+    expect(await resolve(its)).toBeDefined();
+    expect(its.registry.count()).toBe(2);
+  });
+
   it('ends the wait for a manifest that is half here', async () => {
     const answered = Promise.withResolvers<ExchangeEvent>();
     const observe = (event: ExchangeEvent) => event.status === 200 && answered.resolve(event);

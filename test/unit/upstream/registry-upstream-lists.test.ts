@@ -73,7 +73,7 @@ describe('RegistryUpstream.listTags', () => {
   it.each([
     ['what is no tag', { tags: ['1', '', '../x', 7, null, 'a:b', '2'] }, ['1', '2']],
     ['null', { tags: null }, []],
-    ['nothing at all', null, []],
+    ['nothing where there is but the name', { name: 'library/alpine' }, []],
   ])('leaves out %s', async (_, json, expected) => {
     await using its = await connected();
     its.registry.reply({ kind: 'tags' }, jsonReply(200, json));

@@ -229,6 +229,12 @@ describe('what an answer means', () => {
 
   it('passes on how long to wait, where upstream says so', async () => {
     await using its = await connected();
+    its.registry.remainingPulls = 0;
+    await expect(its.upstream.fetchManifest(REPOSITORY, TAG, never())).rejects.toMatchObject({
+      ...failure('rate-limited', /pull rate limit/),
+      retryAfterSeconds: undefined,
+    });
+    expect(its.upstream.rateLimit?.remaining).toBe(0);
     its.registry.reply(
       { kind: 'manifest' },
       errorReply(429, 'TOOMANYREQUESTS', 'slow', { 'retry-after': '17' }),
@@ -237,12 +243,6 @@ describe('what an answer means', () => {
       ...failure('rate-limited', /TOOMANYREQUESTS: slow/),
       retryAfterSeconds: 17,
     });
-    its.registry.remainingPulls = 0;
-    await expect(its.upstream.fetchManifest(REPOSITORY, TAG, never())).rejects.toMatchObject({
-      ...failure('rate-limited', /pull rate limit/),
-      retryAfterSeconds: undefined,
-    });
-    expect(its.upstream.rateLimit?.remaining).toBe(0);
   });
 
   it('asks below the path of the upstream URL', async () => {
