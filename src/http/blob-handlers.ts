@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { Repository } from '../repository/repository.ts';
 import { recordOf, recordServed } from './request-record.ts';
+import { HttpRequester } from './requester.ts';
 import { isEtagOf, sendNotModified, setContentHeaders } from './responses.ts';
 
 const MEDIA_TYPE = 'application/octet-stream';
@@ -24,7 +25,7 @@ export async function getBlob(request: Request, response: Response, repository: 
     recordServed(response, await repository.statBlob(digest));
     if (sendNotModified(request, response, digest)) return;
   }
-  const served = await repository.blob(digest);
+  const served = await repository.blob(digest, new HttpRequester(request, response));
   const { content } = served;
   try {
     recordServed(response, served);

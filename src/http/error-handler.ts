@@ -1,8 +1,12 @@
 /** Where every failed request ends: in the OCI's JSON, or, once a body is on its way, in a broken connection. */
+import { TLSSocket } from 'node:tls';
 import type { NextFunction, Request, Response } from 'express';
 import { RegistryError } from '../oci/errors.ts';
 import { recordOf } from './request-record.ts';
 import { sendJson } from './responses.ts';
+
+/** RFC 9112, section 4. */
+const REASON_PHRASE = /^[\t\x20-\x7e]{1,400}$/;
 
 /** Express knows an error handler by its four parameters. */
 export function handleError(error: unknown, request: Request, response: Response, _next: NextFunction): void {
@@ -10,8 +14,7 @@ export function handleError(error: unknown, request: Request, response: Response
   record.error = error instanceof Error ? error : new Error(String(error));
   if (error instanceof RegistryError) record.errorCode = error.code;
   if (response.headersSent) {
-    // The only honest end of a body that can't be finished: the client sees that it is short.
-    response.destroy();
+    breakOff(request, response);
     return;
   }
   const wire = error instanceof RegistryError ? error : internalError();
@@ -19,7 +22,19 @@ export function handleError(error: unknown, request: Request, response: Response
     response.removeHeader(header);
   if (wire.retryAfterSeconds !== undefined)
     response.setHeader('Retry-After', Math.ceil(wire.retryAfterSeconds));
+  // Clients show no more than this of a 5xx: docker, ctr and podman read none of its body.
+  if (wire.status >= 500 && REASON_PHRASE.test(wire.message)) response.statusMessage = wire.message;
   sendJson(request, response, wire.status, wire.toWire());
+}
+
+/** The only honest end of a body that can't be finished: the client sees that it is short. */
+function breakOff(request: Request, response: Response): void {
+  const { socket } = response;
+  // To HTTP/1.0 (nginx asks by it) a body without a length ends with its connection, unless that is reset. TLS has an end
+  // of its own, which a broken connection lacks.
+  const wouldLookWhole = request.httpVersion === '1.0' && !response.hasHeader('Content-Length');
+  if (wouldLookWhole && socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  response.destroy();
 }
 
 /** What went wrong inside is for the log, not for the client. */

@@ -1,6 +1,7 @@
 /** The registry listener's application: what each request meets, in order, and which handler answers it. */
 import { randomUUID } from 'node:crypto';
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { RequestListener } from 'node:http';
+import express, { type NextFunction, type Request, type Response } from 'express';
 import { RegistryError } from '../oci/errors.ts';
 import { formatReference } from '../oci/reference.ts';
 import { parseRoute } from '../oci/route.ts';
@@ -16,7 +17,7 @@ export interface RegistryAppOptions {
   readonly observe: (record: RequestRecord) => void;
 }
 
-export function createRegistryApp({ repositories, observe }: RegistryAppOptions): Express {
+export function createRegistryApp({ repositories, observe }: RegistryAppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -31,7 +32,11 @@ export function createRegistryApp({ repositories, observe }: RegistryAppOptions)
   });
   app.use((request: Request, response: Response) => dispatch(request, response, repositories));
   app.use(handleError);
-  return app;
+  return (request, response) => {
+    // Before Express: a target that it can't parse, it answers with a page of its own, and nobody hears of it.
+    request.url = originForm(request.url ?? '/');
+    app(request, response);
+  };
 }
 
 async function dispatch(request: Request, response: Response, repositories: Repositories): Promise<void> {
@@ -69,9 +74,13 @@ async function dispatch(request: Request, response: Response, repositories: Repo
   }
 }
 
-function splitTarget(url: string): { path: string; query: URLSearchParams } {
-  // The absolute form, which every server has to take (RFC 9112, section 3.2.2).
-  const target = url.replace(/^https?:\/\/[^/?]*/i, '');
+/** From the absolute form, which every server has to take (RFC 9112, section 3.2.2); whose name it has is all the same. */
+function originForm(target: string): string {
+  const path = target.replace(/^https?:\/\/[^/?]*/i, '');
+  return path.startsWith('/') ? path : `/${path}`;
+}
+
+function splitTarget(target: string): { path: string; query: URLSearchParams } {
   const mark = target.indexOf('?');
   if (mark === -1) return { path: target, query: new URLSearchParams() };
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };

@@ -1,4 +1,7 @@
-/** One listener: HTTP or HTTPS, with the timeouts that clients need, and an end that lets running answers finish. */
+/**
+ * One listener: HTTP or HTTPS, with bounds on how many may connect and how long they may take, and an end that lets
+ * running answers finish.
+ */
 import { once } from 'node:events';
 import {
   createServer as createHttpServer,
@@ -9,66 +12,91 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type DropArgument, type Socket } from 'node:net';
 import { systemMessage } from '../lib/system-message.ts';
-import { RegistryError } from '../oci/errors.ts';
+import { answerRefusal, reasonOf, type AnsweredReason, type Refusal } from './refusal.ts';
 import type { TlsFiles } from './tls-files.ts';
+import { Turns } from './turns.ts';
 
-/** Longer than any client keeps an idle connection (BuildKit 120 s): whoever closes first must be the client. */
-const KEEP_ALIVE_MS = 150_000;
-const HEADERS_MS = 30_000;
-const REQUEST_MS = 60_000;
-const SERVER_OPTIONS: ServerOptions = {
-  keepAliveTimeout: KEEP_ALIVE_MS,
-  headersTimeout: HEADERS_MS,
-  requestTimeout: REQUEST_MS,
-  maxHeaderSize: 16 * 1024,
-  noDelay: true,
+/** What clients may do, beside what is a setting. A test may have less patience. */
+export interface Limits {
+  /** Between two requests. Longer than any client keeps an idle connection (BuildKit 120 s): it must close first. */
+  readonly idleMs: number;
+  /** For a TLS handshake, and from the connection or the first byte of a request to the last of its headers. */
+  readonly headersMs: number;
+  /** From the first byte of a request to the last of its body. */
+  readonly requestMs: number;
+  /** How often the last two are looked at. */
+  readonly checkMs: number;
+  /** Requests sent ahead of the answers to others, on all connections together; some 1.5 KiB each. */
+  readonly waitingRequests: number;
+}
+
+const LIMITS: Limits = {
+  idleMs: 150_000,
+  headersMs: 30_000,
+  requestMs: 60_000,
+  checkMs: 5000,
+  waitingRequests: 16_384,
 };
+
+export interface ListenOptions {
+  readonly tls?: TlsFiles | undefined;
+  /** As many as the system can, unless given. */
+  readonly maxConnections?: number;
+  /** How long a client may take nothing of its answer; five minutes unless given. */
+  readonly timeoutMs?: number;
+  /** Hears of each client that was refused before its request reached the application. */
+  readonly onRefused?: (refusal: Refusal) => void;
+  readonly limits?: Partial<Limits>;
+}
 
 export class ListeningServer {
   readonly url: string;
   readonly #server: Server | HttpsServer;
   readonly #tls: TlsFiles | undefined;
-  readonly #connections = new Set<Socket>();
-  /** Those of them on which nobody has asked for anything yet. */
-  readonly #unused = new Set<Socket>();
-  readonly #answers = new Set<ServerResponse>();
+  readonly #onRefused: (refusal: Refusal) => void;
+  readonly #turns: Turns;
+  /** Of TCP: those that are not through their TLS handshake are among them. */
+  readonly #sockets = new Set<Socket>();
 
-  private constructor(server: Server | HttpsServer, tls: TlsFiles | undefined) {
+  private constructor(server: Server | HttpsServer, app: RequestListener, options: ListenOptions) {
     this.#server = server;
-    this.#tls = tls;
-    server.on('connection', (socket: Socket) => keepWhileOpen(this.#connections, socket));
-    server.on(tls ? 'secureConnection' : 'connection', (socket: Socket) =>
-      keepWhileOpen(this.#unused, socket),
+    this.#tls = options.tls;
+    this.#onRefused = options.onRefused ?? (() => undefined);
+    this.#turns = new Turns(app, { ...LIMITS, ...options.limits }.waitingRequests);
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    server.on(this.#tls ? 'secureConnection' : 'connection', (socket: Socket) => this.#turns.open(socket));
+    server.on('request', (request, response) => this.#take(request, response));
+    server.on('connect', ({ socket }: IncomingMessage) => {
+      // Node.js looks after the connection no longer, though answers may run on it.
+      socket.on('timeout', () => this.#expire(socket));
+      this.#refuse(socket, 'malformed');
+    });
+    server.on('clientError', (error: Error, socket: Socket) => this.#fail(error, socket));
+    server.on('timeout', (socket: Socket) => this.#expire(socket));
+    server.on('drop', (data?: DropArgument) =>
+      this.#onRefused({ reason: 'too-many-connections', client: data?.remoteAddress }),
     );
-    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-      this.#unused.delete(socket);
-      keepWhileOpen(this.#answers, response);
-    });
-    server.on('clientError', (error: Error, socket: Socket) => {
-      const isAnswering = [...this.#answers].some((answer) => answer.socket === socket && answer.headersSent);
-      // A refusal would become part of the answer that is under way.
-      if (isAnswering) socket.destroy();
-      else refuse(error, socket);
-    });
+    // A listener that the system has no more sockets for goes on with those that it has.
+    server.on('error', ({ code }: NodeJS.ErrnoException) =>
+      this.#onRefused({ reason: 'not-accepted', client: undefined, code }),
+    );
     const { address, port, family } = server.address() as AddressInfo;
-    this.url = `${tls ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    this.url = `${this.#tls ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
   /** Resolves when it listens; rejects where it can't, as when the port is taken. */
   static async listen(
     app: RequestListener,
     { host, port }: { readonly host: string; readonly port: number },
-    tls?: TlsFiles,
+    options: ListenOptions = {},
   ): Promise<ListeningServer> {
-    const server = tls
-      ? createHttpsServer({ ...SERVER_OPTIONS, ...tls.current }, app)
-      : createHttpServer(SERVER_OPTIONS, app);
-    // A push asks first; it gets its answer before it sends a body for nothing.
-    for (const event of ['checkContinue', 'checkExpectation'] as const) {
-      server.on(event, (request, response) => server.emit('request', request, response));
-    }
+    const { tls } = options;
+    const server = createServer(options);
     try {
       server.listen({ host, port });
       await once(server, 'listening');
@@ -77,55 +105,105 @@ export class ListeningServer {
     }
     // Connections that are open keep the certificate that they were made with.
     if (tls) tls.watch((files) => (server as HttpsServer).setSecureContext(files));
-    return new ListeningServer(server, tls);
+    return new ListeningServer(server, app, options);
   }
 
   /** Takes no new work; resolves when the last answer is out, or all are cut off because `grace` was aborted. */
   async close(grace: AbortSignal): Promise<void> {
     this.#tls?.close();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.prependListener('request', (_request, response) =>
-      response.setHeader('Connection', 'close'),
+    // Not the one of HTTP: it cuts off answers that are ended but not yet taken.
+    const closed = new Promise<void>((resolve) =>
+      NetServer.prototype.close.call(this.#server, () => resolve()),
     );
-    const endIdle = () => {
-      this.#server.closeIdleConnections();
-      // To Node a connection is busy until its first request; Go's clients dial ahead, and may then not need it.
-      for (const socket of this.#unused) socket.destroy();
-    };
-    endIdle();
-    // A connection whose answer ends after this would stay open for as long as it may idle.
-    const sweep = setInterval(endIdle, 100);
+    this.#turns.close();
     const cutOff = () => {
-      this.#server.closeAllConnections();
-      // To Node a connection is none before its TLS handshake.
-      for (const socket of this.#connections) socket.destroy();
+      for (const socket of this.#sockets) socket.destroy();
     };
     grace.addEventListener('abort', cutOff);
     if (grace.aborted) cutOff();
     await closed;
-    clearInterval(sweep);
     grace.removeEventListener('abort', cutOff);
+    // Which ends the timer that looks for slow requests.
+    this.#server.close();
   }
-}
 
-function keepWhileOpen<T extends Socket | ServerResponse>(open: Set<T>, item: T): void {
-  open.add(item);
-  item.once('close', () => open.delete(item));
-}
+  #take(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    if (isMalformed(request)) {
+      this.#refuse(socket, 'malformed');
+    } else if (!this.#turns.add(request, response)) {
+      this.#onRefused({ reason: 'too-many-requests', client: socket.remoteAddress });
+      socket.destroy();
+    }
+  }
 
-const STATUS_OF_PARSE_ERROR: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};
+  #refuse(socket: Socket, reason: AnsweredReason, code?: string): void {
+    this.#onRefused({ reason, client: socket.remoteAddress, code });
+    // Whoever was asked something is no longer there to say that the connection broke.
+    socket.on('error', () => socket.destroy());
+    this.#turns.end(socket, () => answerRefusal(socket, reason));
+  }
 
-/** What is no HTTP gets an answer in the OCI's form too, if it can still be told, and its connection ends. */
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  /** What came is no request, or did not come in time, or the connection broke. */
+  #fail(error: NodeJS.ErrnoException, socket: Socket): void {
+    const { code } = error;
+    const reason = reasonOf(error);
+    const hasSession = this.#turns.has(socket);
+    if (!hasSession && code !== 'ECONNRESET') {
+      this.#onRefused({ reason: 'tls', client: socket.remoteAddress, code });
+    }
+    // One that never said a word is spare, as Go's clients have them, and expects none either.
+    const isSpare = reason === 'too-slow' && socket.bytesRead === 0;
+    if (!hasSession || reason === undefined || isSpare || !socket.writable) socket.destroy();
+    else this.#refuse(socket, reason, code);
+  }
+
+  /** For as long as the timeout, nothing went over the connection in either direction. */
+  #expire(socket: Socket): void {
+    if (this.#turns.isBusy(socket)) {
+      // It is we who have nothing to send: how long that may last is for the application to say.
+      if (socket.writableLength === 0) return;
+      this.#onRefused({ reason: 'stalled', client: socket.remoteAddress });
+    }
     socket.destroy();
-    return;
   }
-  const status = STATUS_OF_PARSE_ERROR[error.code ?? ''] ?? '400 Bad Request';
-  const body = JSON.stringify(new RegistryError('UNSUPPORTED', 'the request is no valid HTTP').toWire());
-  const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
-  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+/** A kernel shows in steps of up to 1.8 MB (measured) that a client takes something: at 10 kB/s, every three minutes. */
+const TIMEOUT_MS = 300_000;
+
+function createServer({ tls, maxConnections, timeoutMs, limits }: ListenOptions): Server | HttpsServer {
+  const { idleMs, headersMs, requestMs, checkMs } = { ...LIMITS, ...limits };
+  const serverOptions: ServerOptions = {
+    keepAliveTimeout: idleMs,
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: checkMs,
+    maxHeaderSize: 16 * 1024,
+    noDelay: true,
+    insecureHTTPParser: false,
+    // What Node.js answers to one without is not of the OCI's form.
+    requireHostHeader: false,
+  };
+  const server = tls
+    ? createHttpsServer({ ...serverOptions, ...tls.current, handshakeTimeout: headersMs })
+    : createHttpServer(serverOptions);
+  if (maxConnections !== undefined) server.maxConnections = maxConnections;
+  server.timeout = timeoutMs ?? TIMEOUT_MS;
+  // A push asks first; it gets its answer before it sends a body for nothing.
+  for (const event of ['checkContinue', 'checkExpectation'] as const) {
+    server.on(event, (request, response) => server.emit('request', request, response));
+  }
+  return server;
+}
+
+/** What the parser lets through: not one Host (RFC 9112, section 3.2), a body without an end (section 6.3), HTTP/2.0. */
+function isMalformed({ httpVersion, httpVersionMajor, rawHeaders, headers }: IncomingMessage): boolean {
+  if (httpVersionMajor !== 1) return true;
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]?.toLowerCase() === 'host') hosts += 1;
+  }
+  const coding = headers['transfer-encoding']?.toLowerCase() ?? 'chunked';
+  return hosts > 1 || (hosts === 0 && httpVersion !== '1.0') || coding !== 'chunked';
 }

@@ -9,6 +9,11 @@ export class SinkClosedError extends Error {
   }
 }
 
+/** What is written in that time was taken by a fast receiver. */
+const SLOW_MS = 1000;
+/** A kernel lets a third of its send buffer drain before it takes more, and then takes that at once (tcp_wmem: 4 MiB). */
+const BURST_BYTES = 4 * 1024 * 1024;
+
 /**
  * One transfer to one sink. Every wait ends when the sink closes: a response that was queued behind another on its
  * connection never calls back for what was written to it, once that connection is gone.
@@ -17,17 +22,28 @@ export class Outlet implements Disposable {
   readonly #sink: Writable;
   #interrupt: ((reason: Error) => void) | undefined;
   readonly #onClose = () => this.#interrupt?.(new SinkClosedError());
+  readonly #now: () => number;
+  #slowBytesLeft = 0;
 
-  constructor(sink: Writable) {
+  constructor(sink: Writable, now = () => performance.now()) {
     this.#sink = sink;
+    this.#now = now;
     sink.once('close', this.#onClose);
+  }
+
+  /** Whether the receiver let us wait lately: what the next write holds, it may hold for long. */
+  get isSlow(): boolean {
+    return this.#slowBytesLeft > 0;
   }
 
   /** Resolves when the sink has taken the bytes: the buffer may then be used again. */
   async write(chunk: Uint8Array): Promise<void> {
+    const startedAt = this.#now();
     await this.until((resolve, reject) => {
       this.#sink.write(chunk, (error) => (error ? reject(new SinkClosedError(error)) : resolve()));
     });
+    const isSlow = this.#now() - startedAt > SLOW_MS;
+    this.#slowBytesLeft = isSlow ? BURST_BYTES : Math.max(0, this.#slowBytesLeft - chunk.length);
   }
 
   /** Waits for what `start` arranges, or throws SinkClosedError. */

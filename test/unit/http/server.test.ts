@@ -97,6 +97,46 @@ describe('ListeningServer.close', () => {
     for (const { headers } of parseResponses(Buffer.from(rest))) expect(headers['connection']).toBe('close');
   });
 
+  it('waits for a client that has not yet taken all of an answer that is complete', async () => {
+    const body = Buffer.alloc(32 * 1024 * 1024);
+    const answered = Promise.withResolvers<ServerResponse>();
+    const large = await ListeningServer.listen((_request, response) => {
+      response.end(body);
+      answered.resolve(response);
+    }, LOOPBACK);
+    const answer = await open(large.url);
+    const response = await answered.promise;
+    expect(response.writableEnded).toBe(true);
+    const closed = large.close(new AbortController().signal);
+    expect(await answer.rest()).toMatchObject({ isCutShort: false, body: { length: body.length } });
+    await closed;
+  });
+
+  it('ends a connection with the answer that runs on it, although its client would keep it', async () => {
+    const running = nextHeld();
+    using connection = await RawConnection.open(server.url);
+    connection.send('GET /hold HTTP/1.1\r\nHost: a\r\n\r\n');
+    const response = await running;
+    await connection.until(/begun/);
+    const closed = server.close(new AbortController().signal);
+    response.end(' and ended');
+    await closed;
+    expect((await connection.toEnd()).toString()).toContain(' and ended');
+  });
+
+  it('answers no more than one of the requests that were sent ahead', async () => {
+    const running = nextHeld();
+    using connection = await RawConnection.open(server.url);
+    connection.send('GET /hold HTTP/1.1\r\nHost: a\r\n\r\n' + 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(9));
+    const response = await running;
+    const closed = server.close(new AbortController().signal);
+    response.end();
+    await closed;
+    const received = (await connection.toEnd()).toString();
+    expect(received.match(/^HTTP\/1\.1 200/gm)).toHaveLength(2);
+    expect(received).toMatch(/Connection: close[^]*done$/);
+  });
+
   it('cuts off what runs when the grace time is over', async () => {
     const running = nextHeld();
     const answer = await open(`${server.url}/hold`);
