@@ -1,30 +1,37 @@
 /** The composition root: every part is made and wired here, and only here. Read it first. */
 import { access, constants } from 'node:fs/promises';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { boundInBytes, diskLimit } from './blobs/disk-limit.ts';
+import { boundInBytes, diskLimit, freeBytes } from './blobs/disk-limit.ts';
 import type { Config, UpstreamConfig } from './config/config.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { createAdminApp } from './http/admin.ts';
 import { createRegistryApp } from './http/router.ts';
 import { ListeningServer } from './http/server.ts';
 import { TlsFiles } from './http/tls-files.ts';
-import { JobRunner } from './jobs/job-runner.ts';
+import { FairQueue } from './lib/fair-queue.ts';
+import { systemMessage } from './lib/system-message.ts';
 import { AccessRecorder } from './metadata/access-recorder.ts';
+import { ForgivingMetadataStore } from './metadata/forgiving-metadata-store.ts';
 import { Observers } from './observers.ts';
+import { asker } from './repository/ask.ts';
 import { BlobLeases } from './repository/blob-leases.ts';
 import { CacheSpace } from './repository/cache-space.ts';
 import { Downloads } from './repository/downloads.ts';
 import { Mirror, type MirrorPorts } from './repository/mirror.ts';
 import { Repositories, type MirroredRegistry } from './repository/repositories.ts';
+import { roomWarnings } from './repository/storage-health.ts';
 import { openStorage, type Storage } from './storage.ts';
-import { Metrics, type CacheState } from './telemetry/metrics.ts';
-import { credentialsFrom } from './upstream/credentials.ts';
-import { RegistryUpstream } from './upstream/registry-upstream.ts';
+import type { State } from './telemetry/metrics-state.ts';
+import { Metrics } from './telemetry/metrics.ts';
 import { UpstreamError, type Upstream } from './upstream/upstream.ts';
+import { upstreamOf } from './upstreams.ts';
 
 /** What a test may put in the place of the real thing. */
 export interface AppOverrides {
   readonly now?: () => number;
+  /** Between two tries. Resolves after that many milliseconds; rejects when the signal aborts. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly upstream?: (config: UpstreamConfig) => Upstream;
   /** How often it is looked whether the TLS files have changed. */
   readonly tlsPollMs?: number;
@@ -37,11 +44,14 @@ export interface App {
   readonly maxCacheBytes: number;
   readonly reachableCacheBytes: number;
   readonly usedCacheBytes: number;
+  /** Resolves, with the reason, when it can't go on and has to be started anew. */
+  readonly broken: Promise<Error>;
   /** Takes no new work, lets what runs finish within the grace time, and leaves nothing half-written. */
   close(): Promise<void>;
 }
 
-const TRIM_INTERVAL_MS = 60_000;
+/** What of a core the listeners, the upstreams and the end of the process need. */
+type Core = Awaited<ReturnType<typeof openCore>>;
 
 /** @throws Error where the data directory, a TLS file or an address can't be used; nothing is left running then */
 export async function startApp(
@@ -51,10 +61,12 @@ export async function startApp(
   overrides: AppOverrides = {},
 ): Promise<App> {
   await using started = new AsyncDisposableStack();
-  const core = await openCore(config, version, log, overrides.now ?? Date.now, started);
-  const { space, downloads, abandoned, metrics, observers } = core;
+  const now = overrides.now ?? Date.now;
+  const core = await openCore({ config, version, log, now, pause: overrides.pause ?? pauseFor }, started);
+  const { observers, offline } = core;
   const registries = config.upstreams.map((upstreamConfig): MirroredRegistry => {
-    const upstream = overrides.upstream?.(upstreamConfig) ?? connect(upstreamConfig, version, observers);
+    const options = { version, observers, now, offline, connect: overrides.upstream };
+    const upstream = upstreamOf(config, upstreamConfig, options);
     started.defer(() => upstream.close());
     const { namespaces, isDockerHub } = upstreamConfig;
     return { mirror: new Mirror(core.mirrorPorts, upstream), namespaces, impliesLibrary: isDockerHub };
@@ -63,143 +75,151 @@ export async function startApp(
   core.readUpstreams = () => registries.map(({ mirror: { upstream } }) => upstream);
 
   const tls = config.tls && (await loadTls(config.tls, log, overrides.tlsPollMs));
-  const admin = await ListeningServer.listen(
-    createAdminApp({
-      findFaults: () => findFaults(core, config.dataDir),
-      metrics: { contentType: metrics.contentType, render: () => metrics.render() },
-    }),
-    config.admin.listen,
-  );
+  const admin = await ListeningServer.listen(adminAppOf(core, config.dataDir), config.admin.listen, {
+    maxConnections: MAX_ADMIN_CONNECTIONS,
+  });
   started.defer(() => admin.close(AbortSignal.abort()));
   const registryApp = createRegistryApp({ repositories, observe: observers.request });
-  const registry = await ListeningServer.listen(registryApp, config.listen, tls);
+  const registry = await ListeningServer.listen(registryApp, config.listen, {
+    ...{ tls, ...config.clients, onRefused: observers.refused },
+  });
   started.defer(() => registry.close(AbortSignal.abort()));
 
-  const { used: usedCacheBytes, limit: reachableCacheBytes } = await space.usage();
+  const { used: usedCacheBytes, limit: reachableCacheBytes } = await core.space.usage();
   const maxCacheBytes = await boundInBytes(config.dataDir, config.cache.maxSize);
   const running = started.move();
   return {
     registryUrl: registry.url,
     adminUrl: admin.url,
-    maxCacheBytes,
-    reachableCacheBytes,
-    usedCacheBytes,
+    ...{ maxCacheBytes, reachableCacheBytes, usedCacheBytes, broken: core.broken },
     close: async () => {
       const grace = AbortSignal.timeout(config.shutdownGraceMs);
       core.isStopping = true;
-      await Promise.all([registry.close(grace), downloads.close(grace)]);
-      abandoned.abort(new UpstreamError('unreachable', 'the mirror is shutting down'));
+      // In this order: until the last request is over, another download may begin.
+      await registry.close(grace);
+      await core.downloads.close(grace);
+      core.abandoned.abort(new UpstreamError('offline', 'the mirror is shutting down'));
       await running.disposeAsync();
     },
   };
 }
 
+const MAX_ADMIN_CONNECTIONS = 256;
+
+interface CoreOptions extends Required<Pick<AppOverrides, 'now' | 'pause'>> {
+  readonly config: Config;
+  readonly version: string;
+  readonly log: Logger;
+}
+
+const pauseFor = (ms: number, signal: AbortSignal): Promise<void> => setTimeout(ms, undefined, { signal });
+
 /** All that lies behind the listeners and before the upstreams. What it opens, `started` closes, in reverse. */
-async function openCore(
-  config: Config,
-  version: string,
-  log: Logger,
-  now: () => number,
-  started: AsyncDisposableStack,
-) {
-  const { dataDir, cache, tagTtlMs } = config;
+async function openCore(options: CoreOptions, started: AsyncDisposableStack) {
+  const { config, version, log, now, pause } = options;
+  const { dataDir, cache, tagTtlMs, tagStaleForMs } = config;
   /** Ends what nobody waits for any more. */
   const abandoned = new AbortController();
-  const storage = await openStorage({ dataDir, memoryBytes: cache.memoryBytes, now, log });
+  const { promise: broken, resolve: onCorrupt } = Promise.withResolvers<Error>();
+  const metrics: Metrics = new Metrics(version, () => readState());
+  const observers = new Observers(log, metrics, now);
+  const { storageFailed: onUnwritten } = observers;
+  const storage = await openStorage({
+    ...{ dataDir, memoryBytes: cache.memoryBytes, now, log, onUnwritten, onCorrupt },
+  });
   started.defer(() => storage.close());
   const { blobs, metadata, spool } = storage;
-
-  const metrics: Metrics = new Metrics(version, () => readState());
-  const observers = new Observers(log, metrics);
-  const onError = (err: unknown) => log.error({ err }, 'the last uses could not be recorded');
-  const used = new AccessRecorder(metadata, { clock: now, onError });
-  started.defer(() => used.close().catch(onError));
-
+  const onIndexError = (error: unknown) => observers.storageFailed('index', error);
+  const used = new AccessRecorder(metadata, { clock: now, onError: onIndexError });
+  started.defer(() => used.close().catch(onIndexError));
   const leases = new BlobLeases();
-  const space = new CacheSpace({
-    metadata,
-    blobs,
-    leases,
-    lowWater: cache.lowWater,
-    limit: (bytes) => diskLimit(dataDir, cache.maxSize, bytes + spool.bytes),
-    flushAccess: () => used.flush(),
-    onEvicted: observers.evicted,
-  });
-  const pauseUntil = (ms: number, signal: AbortSignal) => pause(ms, undefined, { signal });
+  const space = openSpace(options, storage, { leases, observers, used });
+  const places = new FairQueue(config.downloads.maxConcurrent);
   const downloads = new Downloads(
-    { spool, blobs, metadata, space, observe: observers.download, pause: pauseUntil },
+    {
+      ...{ spool, blobs, metadata, space, places, pause },
+      passingPlaces: new FairQueue(Math.ceil(config.downloads.maxConcurrent / 2)),
+      whenAbandoned: config.downloads.whenAbandoned,
+      observe: observers.download,
+    },
     leases,
   );
-  const jobs = startJobs(storage, space, log);
-  started.defer(() => jobs.close());
+  const housekeeping = startHousekeeping({ config, storage, space, observers, log, now });
+  started.defer(() => housekeeping.close());
 
   const mirrorPorts: MirrorPorts = {
-    ...{ metadata, blobs, leases, downloads, space, now, tagTtlMs, signal: abandoned.signal },
+    ...{ blobs, leases, downloads, space, now, tagTtlMs, tagStaleForMs },
+    metadata: new ForgivingMetadataStore(metadata, {
+      onError: (_operation, error) => onIndexError(error),
+      onSaved: () => observers.storage.succeeded('index'),
+    }),
+    ask: asker({ signal: abandoned.signal, pause, onRejected: observers.rejected }),
     touch: (digest) => used.record(digest),
     onLost: observers.blobLost,
-    remember: (write) => write.then(() => undefined, observers.notRemembered),
+    onUnreadable: (error) => observers.storageFailed('blobs', error),
     onFetched: observers.manifestFetched,
   };
   const core = {
-    abandoned,
+    ...{ abandoned, broken, downloads, metadata, metrics, mirrorPorts, observers, space },
     isStopping: false,
-    metadata,
-    metrics,
-    observers,
-    space,
-    downloads,
-    mirrorPorts,
+    offline: { isOn: config.isOffline },
     readUpstreams: (): Upstream[] => [],
   };
-  const readState = async (): Promise<CacheState> => ({
-    ...(await metadata.totals()),
-    ...(await space.usage()),
-    downloads: downloads.count,
-    upstreams: core.readUpstreams(),
+  const readState = async (): Promise<State> => ({
+    ...(await metadata.totals().catch(() => ({ blobs: NaN, manifests: NaN }))),
+    ...(await space.usage().catch(() => ({ used: NaN, limit: NaN }))),
+    ...{ downloads: places.taken, waiting: places.waiting },
+    ...{ partialBytes: spool.partialBytes, storage: observers.storage.parts },
+    ...{ upstreams: core.readUpstreams(), isOffline: core.offline.isOn },
+    scrub: await housekeeping.scrub.progress(),
   });
   return core;
 }
 
-/** Why requests can't be served, or should not be sent here. */
-async function findFaults(
-  core: Awaited<ReturnType<typeof openCore>>,
-  dataDir: string,
-): Promise<readonly string[]> {
-  const faults = core.isStopping ? ['the mirror is shutting down'] : [];
-  const asFault = (what: string) => (error: unknown) =>
-    void faults.push(`${what}: ${(error as Error).message}`);
-  await core.metadata.totals().catch(asFault('the index can not be read'));
-  await access(dataDir, constants.W_OK).catch(asFault('the data directory can not be written'));
-  return faults;
-}
-
-function connect(config: UpstreamConfig, version: string, observers: Observers): Upstream {
-  return new RegistryUpstream({
-    ...config,
-    url: new URL(config.url),
-    credentials: credentialsFrom(config.credentials),
-    allowedRealms: config.realms,
-    userAgent: `entrepot/${version}`,
-    observe: observers.upstreamExchange,
+function openSpace(
+  { config: { dataDir, cache } }: CoreOptions,
+  { metadata, blobs, spool }: Storage,
+  {
+    leases,
+    observers,
+    used,
+  }: { readonly leases: BlobLeases; readonly observers: Observers; readonly used: AccessRecorder },
+): CacheSpace {
+  return new CacheSpace({
+    ...{ metadata, blobs, leases },
+    lowWater: cache.lowWater,
+    partials: { bytes: () => spool.partialBytes, drop: (bytes) => spool.dropPartials(bytes) },
+    leased: () => leases.leased(),
+    limit: (bytes) => diskLimit(dataDir, cache.maxSize, bytes + spool.bytes),
+    freeBytes: () => freeBytes(dataDir),
+    flushAccess: () => used.flush(),
+    onEvicted: observers.evicted,
+    onError: (error) => observers.storageFailed('index', error),
   });
 }
 
-function startJobs({ reconcile }: Storage, space: CacheSpace, log: Logger): JobRunner {
-  const jobs = new JobRunner(({ name }, err) => log.error({ err, job: name }, 'a job failed'));
-  const trim = { name: 'trim', run: () => space.trim() };
-  jobs.start(trim, TRIM_INTERVAL_MS);
-  // Meanwhile requests are served: what is missing is noticed when it is asked for.
-  const reconciled = reconcile
-    ? jobs.runNow({
-        name: 'reconcile',
-        run: async (signal) => {
-          log.warn(await reconcile(signal), 'the index was reconciled with the disk after a crash');
-        },
-      })
-    : Promise.resolve();
-  // A smaller bound than the last time takes effect at once.
-  void reconciled.then(() => jobs.runNow(trim));
-  return jobs;
+function adminAppOf(core: Core, dataDir: string) {
+  const { metrics, observers, space, metadata } = core;
+  return createAdminApp({
+    /** Why requests should not be sent here. */
+    findFaults: () => Promise.resolve(core.isStopping ? ['the mirror is shutting down'] : []),
+    /** What costs nobody a pull: it goes straight through. */
+    findWarnings: async () => [
+      ...(core.offline.isOn ? ['the mirror is switched offline'] : []),
+      ...observers.storage.warnings,
+      ...(await warningOf('the data directory can not be written', access(dataDir, constants.W_OK))),
+      ...(await warningOf('the index can not be read', metadata.totals())),
+      ...(await space.usage().then(roomWarnings, () => [])),
+    ],
+    metrics: { contentType: metrics.contentType, render: () => metrics.render() },
+  });
+}
+
+async function warningOf(what: string, working: Promise<unknown>): Promise<readonly string[]> {
+  return working.then(
+    () => [],
+    (error: unknown) => [`${what}: ${systemMessage(error)}`],
+  );
 }
 
 function loadTls(

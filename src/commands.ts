@@ -31,7 +31,13 @@ export async function rebuildIndex(config: Config, log: Logger): Promise<number>
   const { dataDir, cache } = config;
   if (!existsSync(dataDir)) throw new Error(`there is no data directory ${dataDir}`);
   await setIndexAside(dataDir, Date.now());
-  const storage = await openStorage({ dataDir, memoryBytes: cache.memoryBytes, now: Date.now, log });
+  const storage = await openStorage({
+    ...{ dataDir, memoryBytes: cache.memoryBytes, now: Date.now, log },
+    onUnwritten: (part, err) => log.warn({ part, err }, 'something could not be written'),
+    onCorrupt: (error) => {
+      throw error;
+    },
+  });
   const { blobs, manifests } = await storage.metadata.totals();
   await storage.close();
   log.info({ blobs, manifests }, 'the index is made anew');

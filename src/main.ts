@@ -55,12 +55,16 @@ async function serve(config: Config): Promise<number> {
   screen.write(`${banner(config, version, app)}\n`);
   log.info({ version, registry: app.registryUrl, admin: app.adminUrl, dataDir: config.dataDir }, 'listening');
 
-  log.info({ signal: await asked }, 'stopping: what runs may finish');
+  const end = await Promise.race([asked, app.broken]);
+  if (end instanceof Error)
+    log.fatal({ err: end }, 'the index is corrupt: ending, for the next start makes it anew');
+  else log.info({ signal: end }, 'stopping: what runs may finish');
+  const code = end instanceof Error ? EXIT.failure : EXIT.success;
   await app.close();
   log.info('stopped');
   // Should anything still hold the process, it ends all the same.
-  setTimeout(() => process.exit(EXIT.success), 1000).unref();
-  return EXIT.success;
+  setTimeout(() => process.exit(code), 1000).unref();
+  return code;
 }
 
 /** Resolves at the first signal. It listens from the start on: as process 1 of a container, one without ears would live on. */

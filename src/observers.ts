@@ -1,18 +1,30 @@
 /** What the parts report, as log lines and metrics. Kept out of them: none of them knows that it is counted. */
 import type { Logger } from 'pino';
+import { ContentMismatchError, SpoolWriteError } from './blobs/spool.ts';
+import type { Refusal } from './http/refusal.ts';
 import type { RequestRecord } from './http/request-record.ts';
+import type { CorruptBlob, ScrubProgress } from './jobs/scrub.ts';
+import { Seldom } from './lib/seldom.ts';
 import type { EvictionReport } from './repository/cache-space.ts';
 import type { DownloadEvent } from './repository/download.ts';
+import { StorageHealth, type StorageFault, type StoragePart } from './repository/storage-health.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+import type { CircuitChange } from './upstream/circuits.ts';
 import type { ExchangeEvent } from './upstream/transport.ts';
+import { UpstreamError } from './upstream/upstream.ts';
 
 export class Observers {
   readonly #log: Logger;
   readonly #metrics: Metrics;
+  readonly #seldom: Seldom;
+  /** How our own disk does, as what happens to the others shows it. */
+  readonly storage: StorageHealth;
 
-  constructor(log: Logger, metrics: Metrics) {
+  constructor(log: Logger, metrics: Metrics, now: () => number) {
     this.#log = log;
     this.#metrics = metrics;
+    this.#seldom = new Seldom(now);
+    this.storage = new StorageHealth({ now, onChange: this.#storageChanged });
   }
 
   /** One line a request. Nothing of its headers but the User-Agent goes in. */
@@ -38,7 +50,9 @@ export class Observers {
     };
     const text = `${method} ${target} ${status}${source ? ` ${source}` : ''}${record.isAborted ? ' aborted' : ''}`;
     const err = faultOf(record);
-    if (err) this.#log.warn({ ...line, err }, text);
+    // That a host is left alone was said when it began.
+    if (err && wasNotAsked(record.staleBecause)) this.#log.info({ ...line, staleBecause: err.message }, text);
+    else if (err) this.#log.warn({ ...line, err }, text);
     else this.#log.info(line, text);
   };
 
@@ -46,6 +60,13 @@ export class Observers {
     switch (event.kind) {
       case 'fetched':
         this.#metrics.countFetched('blob', event.bytes);
+        return;
+      case 'resumed':
+        this.#metrics.countResumed();
+        this.#log.info(
+          { digest: event.digest, offset: event.offset },
+          'a download goes on where an earlier one broke off',
+        );
         return;
       case 'retried':
         this.#metrics.countDownloadRetry();
@@ -76,7 +97,12 @@ export class Observers {
       bytes,
       durationMs: Math.round(durationMs),
     };
-    if (outcome === 'stored' || outcome === 'absent') this.#log.debug(line, `download ${outcome}`);
+    const spoolFailure = spoolFailureIn(cause);
+    if (spoolFailure) this.storageFailed('spool', spoolFailure);
+    else if (outcome === 'stored') this.storage.succeeded('spool');
+    if (isUpstreamsLie(cause)) this.#metrics.countRejected('blob');
+    if (outcome === 'uncached') this.#log.info({ ...line, reason: cause?.message }, `download ${outcome}`);
+    else if (outcome !== 'mismatch' && outcome !== 'failed') this.#log.debug(line, `download ${outcome}`);
     else if (outcome === 'mismatch')
       this.#log.error({ ...line, err: cause }, 'upstream sent other bytes than the digest says');
     else this.#log.warn({ ...line, err: cause }, `download ${outcome}`);
@@ -101,17 +127,75 @@ export class Observers {
     );
   };
 
-  readonly notRemembered = (err: unknown): void => {
-    this.#log.error({ err }, 'the index could not be written; what was asked for is served all the same');
+  /** An answer of upstream that no registry may give. Its request's line has the reason. */
+  readonly rejected = (kind: string): void => {
+    this.#metrics.countRejected(kind);
   };
 
-  readonly blobLost = (digest: string): void => {
+  readonly circuit = (upstream: string, { host, state, cause, openForMs = 0 }: CircuitChange): void => {
+    if (state === 'open') {
+      const seconds = Math.round(openForMs / 1000);
+      const line = { upstream, host, seconds, err: cause };
+      this.#log.warn(line, `${host} does not answer; it is left alone for ${seconds} s`);
+    } else if (state === 'closed') this.#log.info({ upstream, host }, `${host} answers again`);
+  };
+
+  readonly blobLost = (digest: string, err?: Error): void => {
     this.#metrics.countLostBlob();
     this.#log.error(
-      { digest },
-      'a blob of the index is missing or cut short on disk; it will be fetched again',
+      { digest, err },
+      'a blob of the index is missing, cut short or unreadable on disk; it is fetched again',
     );
   };
+
+  readonly blobCorrupt = (blob: CorruptBlob): void => {
+    this.#metrics.countCorruptBlob();
+    const err = blob.kind === 'unreadable' ? blob.cause : undefined;
+    this.#log.error(
+      { ...blob, cause: undefined, err },
+      `a stored blob is corrupt (${blob.kind}); it will be fetched again`,
+    );
+  };
+
+  readonly scrubbed = (progress: ScrubProgress): void => {
+    this.#log.info(progress, 'every stored blob was read again');
+  };
+
+  /** The storage failed a pull, which goes on without it. */
+  readonly storageFailed = (part: StoragePart, error: unknown): void => {
+    this.#metrics.countStorageError(part);
+    this.storage.failed(part, error);
+  };
+
+  readonly #storageChanged = (part: StoragePart, fault: StorageFault | undefined, err?: Error): void => {
+    if (fault) this.#log.error({ part, reason: fault.reason, err }, `the ${part} fails: ${fault.reason}`);
+    else this.#log.info({ part }, `the ${part} works again`);
+  };
+
+  /** A client that never got as far as the registry. A flood of them is counted, and no flood of lines. */
+  readonly refused = (refusal: Refusal): void => {
+    const { reason } = refusal;
+    this.#metrics.countRefused(reason);
+    const skipped = this.#seldom.take(reason);
+    if (skipped !== undefined) this.#log.warn({ ...refusal, skipped }, `a client was refused: ${reason}`);
+  };
+}
+
+function wasNotAsked(error: Error | undefined): boolean {
+  if (!(error instanceof UpstreamError)) return false;
+  return error.failure === 'offline' || error.retryAfterSeconds !== undefined;
+}
+
+/** What a download shows of our disk. */
+function spoolFailureIn(cause: Error | undefined): Error | undefined {
+  const isSystems = cause !== undefined && 'syscall' in cause;
+  return cause instanceof SpoolWriteError || isSystems ? cause : undefined;
+}
+
+function isUpstreamsLie(cause: Error | undefined): boolean {
+  return (
+    cause instanceof ContentMismatchError || (cause instanceof UpstreamError && cause.failure === 'protocol')
+  );
 }
 
 /**

@@ -9,19 +9,26 @@ import { HotBlobStore } from './blobs/hot-blob-store.ts';
 import { Spool } from './blobs/spool.ts';
 import { systemMessage } from './lib/system-message.ts';
 import { CachedMetadataStore } from './metadata/cached-metadata-store.ts';
-import type { MetadataStore } from './metadata/metadata-store.ts';
-import { rebuildIndex, type RebuildCounts } from './metadata/rebuild.ts';
+import type { MetadataStore, ScrubStates } from './metadata/metadata-store.ts';
+import { rebuildIndex, type RebuildCounts, type RebuildTarget } from './metadata/rebuild.ts';
 import { reconcileIndex, type ReconcileCounts } from './metadata/reconcile.ts';
 import { RecordDirectory } from './metadata/record-directory.ts';
 import { lockDirectory } from './metadata/sqlite-lock.ts';
 import { openSqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
 
 export interface Storage {
+  /** With the small ones in memory, in front of `files`. */
   readonly blobs: BlobStore;
+  readonly files: BlobStore;
   readonly spool: Spool;
   readonly metadata: MetadataStore;
+  readonly scrubStates: ScrubStates;
   /** There where the process that had it before did not close it: rows and files may disagree until it has run. */
   readonly reconcile: ((signal: AbortSignal) => Promise<ReconcileCounts>) | undefined;
+  /** There in the same case: looks whether the index is broken, and tells `onCorrupt` if so. */
+  readonly check: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /** To be called now and then: keeps the room that the index needs where the disk is full. */
+  restoreReserve(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -31,51 +38,67 @@ export interface StorageOptions {
   readonly memoryBytes: number;
   readonly now: () => number;
   readonly log: Logger;
+  /** A pull that nothing else fails went on without something that belongs on the disk. */
+  readonly onUnwritten: (part: 'index' | 'blobs', error: Error) => void;
+  /** The index turns out to be broken while it is in use: nothing that it says can be trusted. */
+  readonly onCorrupt: (error: Error) => void;
 }
 
 const INDEX_FILE = 'index.sqlite';
 
 /** @throws Error where the directory can't be used, or another process uses it */
-export async function openStorage({ dataDir, memoryBytes, now, log }: StorageOptions): Promise<Storage> {
+export async function openStorage(options: StorageOptions): Promise<Storage> {
+  const { dataDir, memoryBytes, now, log, onUnwritten, onCorrupt } = options;
   await makeWritable(dataDir);
   await using opening = new AsyncDisposableStack();
   const lock = lockDirectory(dataDir);
   opening.defer(() => lock.release());
   const buffers = new BufferPool();
-  const files = await DiskBlobStore.open(join(dataDir, 'blobs'), buffers);
-  const spool = await Spool.open(join(dataDir, 'spool'), buffers);
-  const records = new RecordDirectory(join(dataDir, 'repositories'), (err) =>
-    log.warn({ err }, 'a record of the index could not be written; a rebuild would miss it'),
+  const files = await DiskBlobStore.open(join(dataDir, 'blobs'), buffers, (error) =>
+    onUnwritten('blobs', error),
   );
-  const opened = openSqliteMetadataStore({ path: join(dataDir, INDEX_FILE), records, clock: now });
+  const spool = await Spool.open(join(dataDir, 'spool'), buffers, { now });
+  const records = new RecordDirectory(join(dataDir, 'repositories'), (error) => onUnwritten('index', error));
+  const path = join(dataDir, INDEX_FILE);
+  const opened = openSqliteMetadataStore({ path, records, clock: now, onCorrupt });
   const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2);
   opening.defer(() => metadata.close());
   if (opened.setAside) {
-    const { reason: err, path } = opened.setAside;
-    log.error({ err, path }, 'the index was corrupt; it is set aside');
+    log.error(
+      { err: opened.setAside.reason, path: opened.setAside.path },
+      'the index was corrupt; it is set aside',
+    );
   }
-  if (opened.isNew) {
-    const onProgress = (soFar: RebuildCounts) => {
-      // A directory that is new has nothing to tell of.
-      if (soFar.blobs + soFar.manifests > 0) log.info(soFar, 'rebuilding the index');
-    };
-    const counts = await rebuildIndex(opened, records, files, onProgress, now);
-    if (counts.blobs + counts.manifests > 0) log.warn(counts, 'the index was rebuilt from the disk');
-  }
+  if (opened.isNew) await rebuild(opened, records, files, options);
   const blobs = new HotBlobStore(files, memoryBytes / 2);
   const reconcile = async (signal: AbortSignal) => {
     const counts = await reconcileIndex(metadata, blobs, now, signal);
     opened.reconciled();
     return counts;
   };
+  const isInDoubt = !opened.isNew && !opened.wasClean;
   const open = opening.move();
   return {
-    blobs,
-    spool,
-    metadata,
-    reconcile: opened.isNew || opened.wasClean ? undefined : reconcile,
+    ...{ blobs, files, spool, metadata, scrubStates: opened.scrubStates },
+    reconcile: isInDoubt ? reconcile : undefined,
+    check: isInDoubt ? (signal) => opened.check(signal) : undefined,
+    restoreReserve: () => opened.restoreReserve(),
     close: () => open.disposeAsync(),
   };
+}
+
+async function rebuild(
+  opened: RebuildTarget,
+  records: RecordDirectory,
+  files: BlobStore,
+  { log, now }: StorageOptions,
+): Promise<void> {
+  const onProgress = (soFar: RebuildCounts) => {
+    // A directory that is new has nothing to tell of.
+    if (soFar.blobs + soFar.manifests > 0) log.info(soFar, 'rebuilding the index');
+  };
+  const counts = await rebuildIndex(opened, records, files, onProgress, now);
+  if (counts.blobs + counts.manifests > 0) log.warn(counts, 'the index was rebuilt from the disk');
 }
 
 async function makeWritable(directory: string): Promise<void> {

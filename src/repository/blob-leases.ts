@@ -27,6 +27,11 @@ export class BlobLeases {
     });
   }
 
+  /** What somebody is using now. */
+  leased(): Iterable<Digest> {
+    return this.#leases.keys();
+  }
+
   /** `undefined` where anybody has it. */
   tryExclusive(digest: Digest): Disposable | undefined {
     if (this.#leases.has(digest)) return undefined;

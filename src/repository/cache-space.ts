@@ -3,7 +3,8 @@
  * least recently. What is being read or written is passed over.
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
-import type { EvictionCandidate, MetadataStore } from '../metadata/metadata-store.ts';
+import type { Evicted, EvictionCandidate, MetadataStore } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { BlobLeases } from './blob-leases.ts';
 
 export interface Reservation extends Disposable {
@@ -17,20 +18,38 @@ export interface EvictionReport {
   readonly bytes: number;
 }
 
+/** Downloads that were cut short and are kept to be gone on with: part of what the cache has, and the first to go. */
+export interface Partials {
+  bytes(): number;
+  /** Resolves to how many bytes went: fewer than asked for where there are not as many. */
+  drop(bytes: number): Promise<number>;
+}
+
 export interface CacheSpaceOptions {
   readonly metadata: MetadataStore;
   readonly blobs: BlobStore;
   readonly leases: BlobLeases;
+  /** What is leased now, so that nothing is evicted for what can't find room beside it. */
+  readonly leased?: () => Iterable<Digest>;
+  readonly partials?: Partials;
   /** Bytes that the cache may have, given those that it has. */
   readonly limit: (usedBytes: number) => Promise<number>;
+  /** Bytes that the disk has left for us, whatever the limit is. */
+  readonly freeBytes: () => Promise<number>;
   /** Eviction goes on down to this share of the limit, so that it does not run for every blob. */
   readonly lowWater: number;
   /** Writes down what was used since the last time, so that eviction sees it. */
   readonly flushAccess: () => Promise<void>;
   readonly onEvicted?: (evicted: EvictionReport & { readonly oldestUsedAt: number }) => void;
+  /** Told why room could not be found or made where the disk or the index is to blame, once for each time. */
+  readonly onError?: (error: Error) => void;
 }
 
 const CANDIDATES = 100;
+/** That many that can't be evicted, and the disk or the index is to blame: no other one would do better. */
+const MAX_FAILURES = 20;
+/** What SQLite may need to take out a row: pages of the write-ahead log, and of the index. */
+const INDEX_BYTES = 1024 * 1024;
 
 export class CacheSpace {
   readonly #options: CacheSpaceOptions;
@@ -74,15 +93,30 @@ export class CacheSpace {
     return { ...(await this.#usage()), reserved: this.#reserved };
   }
 
+  /**
+   * For a write that found the disk full in spite of its reservation: evicts until it has that many bytes left, which
+   * are promised to nobody. False where that can't be.
+   */
+  async makeRoom(bytes: number): Promise<boolean> {
+    return this.#decide(async () => {
+      const missing = bytes - (await this.#options.freeBytes());
+      if (missing <= 0) return true;
+      const { used } = await this.#usage();
+      if (missing > used - (await this.#leasedBytes())) return false;
+      await this.#evict(missing);
+      return (await this.#options.freeBytes()) >= bytes;
+    });
+  }
+
   async #take(bytes: number): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#decide(async () => {
       const { used, limit } = await this.#usage();
-      // Nobody loses a blob for what would not fit even in an empty cache.
-      if (this.#reserved + bytes > limit) return false;
       const wanted = used + this.#reserved + bytes;
       if (wanted > limit) {
-        const evicted = await this.#evict(wanted - limit * this.#options.lowWater);
-        if (wanted - evicted.bytes > limit) return false;
+        // Nobody loses a blob for what would not fit even if all went that can go.
+        if (this.#reserved + bytes + (await this.#leasedBytes()) > limit) return false;
+        const { freed } = await this.#evict(wanted - limit * this.#options.lowWater);
+        if (wanted - freed > limit) return false;
       }
       this.#reserved += bytes;
       return true;
@@ -91,42 +125,55 @@ export class CacheSpace {
 
   async #usage(): Promise<{ used: number; limit: number }> {
     const { blobBytes, manifestBytes } = await this.#options.metadata.totals();
-    const used = blobBytes + manifestBytes;
+    const used = blobBytes + manifestBytes + (this.#options.partials?.bytes() ?? 0);
     return { used, limit: await this.#options.limit(used) };
   }
 
-  async #evict(bytes: number): Promise<EvictionReport> {
-    const { metadata, flushAccess, onEvicted } = this.#options;
-    await flushAccess();
+  /** Not of what is on its way in: that is reserved. */
+  async #leasedBytes(): Promise<number> {
+    const { blobs, leased } = this.#options;
+    const stats = await Promise.all([...(leased?.() ?? [])].map((digest) => blobs.stat(digest)));
+    return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
+  }
+
+  async #evict(bytes: number): Promise<EvictionReport & { readonly freed: number }> {
+    const { metadata, flushAccess, partials, onEvicted, onError } = this.#options;
+    const failures: unknown[] = [];
+    const passOver = (error: unknown) => void failures.push(error);
+    const dropped = (await partials?.drop(bytes).catch(passOver)) ?? 0;
+    const isEnough = () => dropped + report.bytes >= bytes || failures.length >= MAX_FAILURES;
     const report = { blobs: 0, manifests: 0, bytes: 0 };
     let oldestUsedAt: number | undefined;
-    for (let skip = 0; report.bytes < bytes;) {
+    // What can't be written down, on a full disk, only makes the order less exact.
+    if (!isEnough()) await flushAccess().catch(passOver);
+    for (let skip = 0; !isEnough();) {
       const candidates = await metadata.leastRecentlyUsed(CANDIDATES, skip);
       if (candidates.length === 0) break;
       for (const candidate of candidates) {
-        if (report.bytes >= bytes) break;
-        const freed = await this.#evictOne(candidate);
-        if (freed === undefined) {
+        if (isEnough()) break;
+        const evicted = await this.#evictOne(candidate).catch(passOver);
+        if (!evicted) {
           skip += 1;
           continue;
         }
         oldestUsedAt ??= candidate.usedAt;
         report.blobs += candidate.kind === 'blob' ? 1 : 0;
-        report.manifests += freed.manifests;
-        report.bytes += freed.bytes;
+        report.manifests += evicted.manifests;
+        report.bytes += evicted.bytes;
       }
     }
     if (oldestUsedAt !== undefined) onEvicted?.({ ...report, oldestUsedAt });
-    return report;
+    if (failures.length > 0) onError?.(failures[0] as Error);
+    return { ...report, freed: dropped + report.bytes };
   }
 
-  /** `undefined` where it is in use. */
+  /** `undefined` where it is in use; rejects where it can't go, and then it is still known. */
   async #evictOne(candidate: EvictionCandidate): Promise<{ manifests: number; bytes: number } | undefined> {
     const { metadata, blobs, leases } = this.#options;
     using lease = leases.tryExclusive(candidate.digest);
     if (!lease) return undefined;
     // The row goes before the file: a crash in between leaves a file that nobody is promised, not the reverse.
-    const evicted = await metadata.evict(candidate);
+    const evicted = await this.#evictRow(candidate);
     if (candidate.kind === 'manifest')
       return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes };
     try {
@@ -137,6 +184,27 @@ export class CacheSpace {
       throw error;
     }
     return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes + candidate.size };
+  }
+
+  async #evictRow(candidate: EvictionCandidate): Promise<Evicted> {
+    const { metadata, blobs, freeBytes } = this.#options;
+    try {
+      return await metadata.evict(candidate);
+    } catch (error) {
+      if (candidate.kind === 'manifest' || (await freeBytes()) >= INDEX_BYTES) throw error;
+      // The index has no room even to take a row out: the file gives its own. A row without a file heals itself.
+      await blobs.delete(candidate.digest);
+      return metadata.evict(candidate);
+    }
+  }
+  /** A disk or an index that can't even be asked has no room: what wants it goes without, and never fails by it. */
+  async #decide(work: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await this.#inTurn(work);
+    } catch (error) {
+      this.#options.onError?.(error as Error);
+      return false;
+    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

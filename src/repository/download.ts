@@ -1,24 +1,27 @@
 /**
- * One blob on its way in, for everybody who wants it. It belongs to no client: it runs to its end whoever leaves. Its
- * steps: fetch, reserve, spool (going on where a connection broke), verify, adopt, link.
+ * One blob on its way in, for everybody who wants it. It belongs to no client. Its steps: take a place, fetch (from
+ * where an earlier download broke off), reserve, spool (going on where a connection broke), verify, adopt, link.
  */
-import type { BlobContent, BlobStore } from '../blobs/blob-store.ts';
+import { BlobReadError, type BlobContent, type BlobStore } from '../blobs/blob-store.ts';
 import { ContentMismatchError, SpoolFailedError, SpoolWriteError } from '../blobs/spool.ts';
-import type { Spool, SpoolFile } from '../blobs/spool.ts';
+import type { Prefix, Spool, SpoolFile } from '../blobs/spool.ts';
 import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import { UpstreamError, type Upstream, type UpstreamBlob } from '../upstream/upstream.ts';
+import { UpstreamError, type UpstreamBlob } from '../upstream/upstream.ts';
+import { BlobSource, type DownloadOrder, type SourceEvent, type SourcePorts } from './blob-source.ts';
 import type { CacheSpace, Reservation } from './cache-space.ts';
 import { ANSWER_MS, within } from './deadline.ts';
-import { PassThrough, type PassThroughSource } from './pass-through.ts';
-import { persist } from './persist.ts';
+import { fillSpool, RESERVE_STEP_BYTES } from './fill-spool.ts';
+import { Passing, type PassingPorts } from './passing.ts';
+import { FOR_AN_ANSWER } from './persist.ts';
 
-export type DownloadOutcome = 'stored' | 'uncached' | 'absent' | 'mismatch' | 'failed' | 'aborted';
+export type DownloadOutcome =
+  'stored' | 'uncached' | 'absent' | 'mismatch' | 'failed' | 'aborted' | 'abandoned';
 
 /** What happens to a download, for metrics and the log. */
 export type DownloadEvent =
-  | { readonly kind: 'fetched'; readonly bytes: number }
-  | { readonly kind: 'retried'; readonly digest: Digest; readonly offset: number; readonly cause: Error }
+  | SourceEvent
+  | { readonly kind: 'resumed'; readonly digest: Digest; readonly offset: number }
   | {
       readonly kind: 'ended';
       readonly outcome: DownloadOutcome;
@@ -29,23 +32,24 @@ export type DownloadEvent =
       readonly cause: Error | undefined;
     };
 
-export interface DownloadPorts {
+export interface DownloadPorts extends SourcePorts, PassingPorts {
   readonly spool: Spool;
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
   readonly space: CacheSpace;
+  /** What becomes of it when nobody wants it any more: `stop` keeps what has come for the next time. */
+  readonly whenAbandoned: 'finish' | 'stop';
   readonly observe: (event: DownloadEvent) => void;
-  /** Resolves after that many milliseconds; rejects when the signal aborts. */
-  readonly pause: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** How a client gets at the bytes, once upstream has begun to send them. */
 export interface StartedDownload {
-  open(): BlobContent;
+  /**
+   * @param client on whose behalf, should it need an answer of its own, for which it may have to wait
+   * @param signal aborted when the client waits no longer
+   */
+  open(client: string, signal: AbortSignal): Promise<BlobContent>;
 }
-
-/** What is reserved at a time for a blob of unknown size. */
-const RESERVE_STEP_BYTES = 4 * 1024 * 1024;
 
 export class Download {
   readonly digest: Digest;
@@ -54,33 +58,53 @@ export class Download {
   /** Resolves when nothing is left to do, however it ended. */
   readonly settled: Promise<void>;
   readonly #ports: DownloadPorts;
-  readonly #upstream: Upstream;
-  readonly #repository: RepositoryKey;
+  readonly #order: DownloadOrder;
+  readonly #source: BlobSource;
+  readonly #passing: Passing;
   readonly #abort = new AbortController();
   readonly #start = Promise.withResolvers<StartedDownload | undefined>();
   /** Repositories that upstream has shown to hold the blob, by their keys. */
   readonly #holders = new Map<string, RepositoryKey>();
-  #bytesFetched = 0;
-  #isOver = false;
+  #step: 'queued' | 'coming' | 'storing' | 'over' = 'queued';
+  #size: number | undefined;
+  #wanted = 0;
+  #isAbandoned = false;
 
-  constructor(ports: DownloadPorts, upstream: Upstream, repository: RepositoryKey, digest: Digest) {
+  /** @param predecessor an earlier one for the same blob, which may still be clearing up */
+  constructor(ports: DownloadPorts, order: DownloadOrder, predecessor: Promise<void> | undefined) {
+    this.digest = order.digest;
     this.#ports = ports;
-    this.#upstream = upstream;
-    this.#repository = repository;
-    this.digest = digest;
+    this.#order = order;
+    this.#source = new BlobSource(ports, order);
+    this.#passing = new Passing(ports, this.#source);
     this.started = this.#start.promise;
     this.started.catch(() => undefined); // Those who wait for it hear of it; there may be none.
-    this.admit(repository);
-    this.settled = this.#run();
+    this.admit(order.repository);
+    this.settled = this.#run(predecessor);
+  }
+
+  /** Bytes of the blob, where upstream has said so by now. */
+  get size(): number | undefined {
+    return this.#size;
+  }
+
+  /** It waits for a place. */
+  get isQueued(): boolean {
+    return this.#step === 'queued';
   }
 
   /** Nobody may join any more: the blob is in the store or has failed to get there, and the spool file goes. */
   get isOver(): boolean {
-    return this.#isOver;
+    return this.#step === 'over' || this.#isAbandoned;
   }
 
   isFor(repository: RepositoryKey): boolean {
     return this.#holders.has(keyOf(repository));
+  }
+
+  /** It is this repository that upstream is asked for, and what upstream says of it is so. */
+  isAskedOf(repository: RepositoryKey): boolean {
+    return keyOf(this.#order.repository) === keyOf(repository);
   }
 
   /** Upstream has shown that this repository holds the blob too. */
@@ -88,11 +112,32 @@ export class Download {
     this.#holders.set(keyOf(repository), repository);
   }
 
-  abort(): void {
-    this.#abort.abort(new UpstreamError('unreachable', 'the mirror is shutting down'));
+  /** To be disposed, once, by whoever wanted it and does so no longer. */
+  want(): Disposable {
+    this.#wanted += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.#wanted -= 1;
+        if (this.#wanted === 0) this.#beAbandoned();
+      },
+    };
   }
 
-  async #run(): Promise<void> {
+  abort(): void {
+    this.#abort.abort(new UpstreamError('offline', 'the mirror is shutting down'));
+  }
+
+  #beAbandoned(): void {
+    this.#passing.letGo();
+    // What waits in the queue has cost nothing yet, and is not worth its turn.
+    const isStopped = this.#step === 'coming' && this.#ports.whenAbandoned === 'stop';
+    if (!this.isQueued && !isStopped) return;
+    this.#isAbandoned = true;
+    this.#abort.abort(new UpstreamError('offline', 'nobody wants the blob any more'));
+  }
+
+  async #run(predecessor: Promise<void> | undefined): Promise<void> {
+    await predecessor;
     const startedAt = performance.now();
     let outcome: DownloadOutcome;
     let cause: Error | undefined;
@@ -102,104 +147,109 @@ export class Download {
       cause = error as Error;
       this.#start.reject(cause);
       outcome = cause instanceof ContentMismatchError ? 'mismatch' : 'failed';
-      if (this.#abort.signal.aborted) outcome = 'aborted';
+      if (this.#abort.signal.aborted) outcome = this.#isAbandoned ? 'abandoned' : 'aborted';
     }
-    this.#ports.observe({
-      kind: 'ended',
-      outcome,
-      repository: this.#repository,
-      digest: this.digest,
-      bytes: this.#bytesFetched,
-      durationMs: performance.now() - startedAt,
-      cause,
-    });
+    this.#step = 'over';
+    const { repository, digest } = this.#order;
+    const durationMs = performance.now() - startedAt;
+    const bytes = this.#source.bytesFetched;
+    this.#ports.observe({ kind: 'ended', outcome, repository, digest, bytes, durationMs, cause });
   }
 
   async #transfer(): Promise<{ outcome: DownloadOutcome; cause?: Error }> {
-    const first = await within(ANSWER_MS, this.#abort.signal, (until) =>
-      this.#persist(() => this.#fetch(0, until), undefined, until),
-    );
+    const { places, observe, space } = this.#ports;
+    const { signal } = this.#abort;
+    using held = new DisposableStack();
+    held.use(await places.enter(this.#order.client, signal));
+    this.#step = 'coming';
+    const first = await this.#firstAnswer();
     if (!first) {
+      this.#step = 'over';
       this.#start.resolve(undefined);
       return { outcome: 'absent' };
     }
-    const place = await this.#findPlace(first.size);
-    if (place instanceof Error) {
-      this.#start.resolve({ open: this.#uncached({ size: first.size, first }) });
-      return { outcome: 'uncached', cause: place };
+    held.defer(() => void first.body.destroy());
+    const { size } = first;
+    this.#size = size;
+    const room = await this.#findRoom(size);
+    if (room instanceof Error) {
+      if (this.#wanted > 0) this.#passing.keep(first, held);
+      this.#start.resolve({ open: (client, until) => this.#passing.open(size, client, until) });
+      return { outcome: 'uncached', cause: room };
     }
-    using reservation = place.reservation;
-    await using file = place.file;
-    this.#start.resolve({ open: () => this.#follow(file) });
+    using reservation = room.reservation;
+    await using file = room.file;
+    this.#start.resolve({ open: (client) => Promise.resolve(this.#follow(file, client)) });
+    if (first.offset > 0) observe({ kind: 'resumed', digest: this.digest, offset: first.offset });
+    const makeRoom = (bytes: number) => space.makeRoom(bytes);
     try {
-      await this.#fill(file, first, reservation);
+      await fillSpool({ file, source: this.#source, reservation, makeRoom, signal }, first);
+      this.#step = 'storing';
       await this.#store(file, reservation);
     } catch (error) {
       file.fail(error as Error);
       throw error;
     } finally {
-      this.#isOver = true;
+      this.#step = 'over';
     }
     return { outcome: 'stored' };
   }
 
-  /** Room in the cache and a file in the spool, or why there is neither: that is our problem, not the client's. */
-  async #findPlace(size: number | undefined): Promise<{ reservation: Reservation; file: SpoolFile } | Error> {
-    let reservation: Reservation | undefined;
-    try {
-      reservation = await this.#ports.space.reserve(size ?? RESERVE_STEP_BYTES);
-      if (!reservation) return new Error('there is no room for it in the cache');
-      return { reservation, file: await this.#ports.spool.create(this.digest, size) };
-    } catch (error) {
-      reservation?.[Symbol.dispose]();
-      return error as Error;
-    }
+  /** From where an earlier download broke off, if upstream agrees that the blob goes on there. */
+  async #firstAnswer(): Promise<UpstreamBlob | undefined> {
+    const { spool } = this.#ports;
+    return within(ANSWER_MS, this.#abort.signal, async (until) => {
+      const offset = spool.resumableFrom(this.digest);
+      const ask = (from: number) =>
+        this.#source.persist(() => this.#source.fetch(from, until), FOR_AN_ANSWER, until);
+      try {
+        return await ask(offset);
+      } catch (error) {
+        const isRefused = error instanceof UpstreamError && error.failure === 'protocol';
+        if (!isRefused || offset === 0) throw error;
+        await spool.discard(this.digest);
+        return ask(0);
+      }
+    });
   }
 
-  async #fill(file: SpoolFile, first: UpstreamBlob, reservation: Reservation): Promise<void> {
-    let next: UpstreamBlob | undefined = first;
-    await this.#persist(async () => {
-      const blob = next ?? (await this.#fetch(file.bytesWritten));
-      next = undefined;
-      if (!blob) throw new UpstreamError('protocol', 'upstream no longer has the blob that it was sending');
-      await file.append(blob.body, {
-        skip: file.bytesWritten - blob.offset,
-        signal: this.#abort.signal,
-        onBytes: this.#onBytes,
-        admit: (bytes) => this.#hasRoom(reservation, bytes),
-      });
-      if (file.size !== undefined && file.bytesWritten < file.size) {
-        throw new UpstreamError(
-          'unreachable',
-          `the body ended after ${file.bytesWritten} of ${file.size} bytes`,
-        );
-      }
-    }, file);
+  /** Room in the cache and a file in the spool, or why there is neither: that is our problem, not the client's. */
+  async #findRoom(size: number | undefined): Promise<{ reservation: Reservation; file: SpoolFile } | Error> {
+    const { space, spool } = this.#ports;
+    try {
+      await using making = new AsyncDisposableStack();
+      // The file first: what an earlier download left in it no longer counts as something that is kept.
+      const file = making.use(await spool.create(this.digest, size));
+      const reservation = await space.reserve(size ?? RESERVE_STEP_BYTES);
+      if (!reservation) return new Error('there is no room for it in the cache');
+      making.move();
+      return { reservation, file };
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   async #store(file: SpoolFile, reservation: Reservation): Promise<void> {
     const { blobs, metadata } = this.#ports;
     const verified = await file.verify();
     await blobs.adopt(verified);
-    // Those that are admitted while others are being linked are met too.
-    for (const repository of this.#holders.values()) {
-      await metadata.linkBlob(repository, { digest: this.digest, size: verified.size });
-      // It has its row, and counts by that from now on.
-      reservation[Symbol.dispose]();
+    let isCounted = false;
+    try {
+      // Those that are admitted while others are being linked are met too.
+      for (const repository of this.#holders.values()) {
+        await metadata.linkBlob(repository, { digest: this.digest, size: verified.size });
+        isCounted = true;
+        reservation[Symbol.dispose]();
+      }
+    } catch (error) {
+      // Without a row it would not count, and the cache outgrow its bound for as long as the index takes nothing.
+      if (!isCounted) await blobs.delete(this.digest);
+      throw error;
     }
   }
 
-  async #fetch(offset: number, signal = this.#abort.signal): Promise<UpstreamBlob | undefined> {
-    const { name } = this.#repository;
-    const blob = await this.#upstream.fetchBlob(name, this.digest, offset, signal);
-    if (!blob || blob.size !== undefined || offset > 0) return blob;
-    // Clients want a Content-Length; where the GET has none, the HEAD may.
-    const stat = await this.#upstream.statBlob(name, this.digest, signal).catch(() => undefined);
-    return { ...blob, size: stat?.size };
-  }
-
   /** A reader that follows the spool file and, if our disk fails under it, gets the rest from upstream itself. */
-  #follow(file: SpoolFile): BlobContent {
+  #follow(file: SpoolFile, client: string): BlobContent {
     const reader = file.open();
     return {
       size: reader.size,
@@ -208,10 +258,12 @@ export class Download {
         try {
           await reader.sendTo(sink, range);
         } catch (error) {
-          if (!(error instanceof SpoolFailedError && error.cause instanceof SpoolWriteError)) throw error;
-          const rest = this.#uncached({ size: reader.size, prefix: error.cause.prefix })();
+          const failure = diskFailureIn(error, file);
+          if (!failure) throw error;
+          const rest = this.#passing.goOn(reader.size, failure.prefix, client);
+          const end = range?.end ?? reader.size ?? Infinity;
           try {
-            await rest.sendTo(sink, { start: error.position, end: range?.end ?? reader.size ?? Infinity });
+            await rest.sendTo(sink, { start: failure.position, end });
           } finally {
             await rest.close();
           }
@@ -219,41 +271,13 @@ export class Download {
       },
     };
   }
+}
 
-  /** An answer that has come already goes to the first reader. */
-  #uncached({ first, ...known }: Pick<PassThroughSource, 'size' | 'first' | 'prefix'>): () => BlobContent {
-    let unread = first;
-    const fetch = async (signal: AbortSignal) => {
-      const blob = await within(ANSWER_MS, signal, (until) => this.#fetch(0, until));
-      if (!blob) throw new UpstreamError('protocol', 'upstream no longer has the blob');
-      return blob;
-    };
-    return () => {
-      const source = { ...known, digest: this.digest, first: unread, fetch, onBytes: this.#onBytes };
-      unread = undefined;
-      return new PassThrough(source);
-    };
-  }
-
-  readonly #onBytes = (bytes: number): void => {
-    this.#bytesFetched += bytes;
-    this.#ports.observe({ kind: 'fetched', bytes });
-  };
-
-  async #hasRoom(reservation: Reservation, bytes: number): Promise<boolean> {
-    return reservation.growTo(Math.ceil(bytes / RESERVE_STEP_BYTES) * RESERVE_STEP_BYTES);
-  }
-
-  #persist<T>(attempt: () => Promise<T>, file?: SpoolFile, signal = this.#abort.signal): Promise<T> {
-    const offset = () => file?.bytesWritten ?? 0;
-    return persist(attempt, {
-      progress: offset,
-      pause: (ms) => this.#ports.pause(ms, signal).catch(() => undefined),
-      signal,
-      onRetry: (cause) =>
-        this.#ports.observe({ kind: 'retried', digest: this.digest, offset: offset(), cause }),
-    });
-  }
+/** Where a reader was when our own disk failed it, and what the file had by then. */
+function diskFailureIn(error: unknown, file: SpoolFile): { position: number; prefix: Prefix } | undefined {
+  if (error instanceof BlobReadError) return { position: error.position, prefix: file.prefix() };
+  if (!(error instanceof SpoolFailedError && error.cause instanceof SpoolWriteError)) return undefined;
+  return { position: error.position, prefix: error.cause.prefix };
 }
 
 function keyOf(repository: RepositoryKey): string {

@@ -1,8 +1,7 @@
 /** The table of what is on its way in: at most one download for each digest, however many ask. */
-import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobLeases } from './blob-leases.ts';
+import type { DownloadOrder } from './blob-source.ts';
 import { Download, type DownloadPorts } from './download.ts';
 
 export class Downloads {
@@ -27,9 +26,10 @@ export class Downloads {
   }
 
   /** Only for a digest that `find` does not know, with nothing awaited in between. */
-  start(upstream: Upstream, repository: RepositoryKey, digest: Digest): Download {
-    const download = new Download(this.#ports, upstream, repository, digest);
-    this.#running.set(digest, download);
+  start(order: DownloadOrder): Download {
+    const predecessor = this.#running.get(order.digest)?.settled;
+    const download = new Download(this.#ports, order, predecessor);
+    this.#running.set(order.digest, download);
     if (this.#grace?.aborted) download.abort();
     void this.#finish(download);
     return download;

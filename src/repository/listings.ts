@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../lib/single-flight.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
-import { ANSWER_MS, BETTER_ANSWER_MS, within } from './deadline.ts';
+import type { Ask } from './ask.ts';
 import { isFresh } from './freshness.ts';
 import type { Served } from './repository.ts';
 import { allowsStale } from './upstream-failure.ts';
@@ -17,8 +17,8 @@ export interface ListingsOptions<T> {
   readonly maxBytes: number;
   readonly sizeOf: (entry: T) => number;
   readonly now: () => number;
-  /** Aborted when the process ends. */
-  readonly signal: AbortSignal;
+  readonly kind: 'tags' | 'referrers';
+  readonly ask: Ask;
 }
 
 export class Listings<T> {
@@ -50,7 +50,8 @@ export class Listings<T> {
     }
     return this.#flights.run(key, async () => {
       try {
-        const entries = await within(known ? BETTER_ANSWER_MS : ANSWER_MS, this.#options.signal, load);
+        const hasOlderAnswer = known !== undefined;
+        const entries = await this.#options.ask(this.#options.kind, load, { hasOlderAnswer });
         this.#known.set(key, { entries, checkedAt: this.#options.now() });
         return { entries, source: 'miss' };
       } catch (error) {

@@ -3,24 +3,22 @@
  * shows to hold it. Throws UpstreamError for whoever knows what to say instead.
  */
 import { SingleFlight } from '../lib/single-flight.ts';
-import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
+import type { PullMetadata, RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { linksOf, type Descriptor, type Manifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import type { Ask } from './ask.ts';
 import type { CacheSpace } from './cache-space.ts';
-import { ANSWER_MS, within } from './deadline.ts';
 import type { Served, Source } from './repository.ts';
 
 export interface MirrorManifestsPorts {
-  readonly metadata: MetadataStore;
+  /** Of which no method fails: what our disk can't do is our problem, not the client's. */
+  readonly metadata: PullMetadata;
   readonly space: CacheSpace;
-  /** Waits for a write to the index; that it can't be made is our problem, not the client's. */
-  readonly remember: (write: Promise<unknown>) => Promise<void>;
+  readonly ask: Ask;
   readonly onFetched: (bytes: number) => void;
-  /** Aborted when the process ends: work that serves several clients hangs on none of them. */
-  readonly signal: AbortSignal;
 }
 
 export type Target = Served<{ readonly descriptor: Descriptor }>;
@@ -36,12 +34,12 @@ export class MirrorManifests {
   }
 
   async resolve(repository: RepositoryKey, digest: Digest): Promise<Target> {
-    const { metadata, remember } = this.#ports;
+    const { metadata } = this.#ports;
     const held = await metadata.findManifest(repository, digest);
     if (held) return { descriptor: held.descriptor, source: 'hit' };
     const resolved = await this.#ask(repository, digest);
     if (resolved.manifest) await this.save(repository, resolved.manifest);
-    else await remember(metadata.linkManifest(repository, digest));
+    else await metadata.linkManifest(repository, digest);
     return { descriptor: resolved.descriptor, source: 'miss' };
   }
 
@@ -59,25 +57,22 @@ export class MirrorManifests {
 
   /** For one that has just come; if it finds no room it is served all the same. */
   async save(repository: RepositoryKey, manifest: Manifest): Promise<void> {
-    const { space, metadata, remember, onFetched } = this.#ports;
+    const { space, metadata, onFetched } = this.#ports;
     onFetched(manifest.bytes.length);
-    const write = async () => {
-      using reservation = await space.reserve(manifest.bytes.length);
-      if (reservation) await metadata.saveManifest(repository, manifest, linksOf(manifest));
-    };
-    await remember(write());
+    using reservation = await space.reserve(manifest.bytes.length);
+    if (reservation) await metadata.saveManifest(repository, manifest, linksOf(manifest));
   }
 
   async #fetch(repository: RepositoryKey, digest: Digest): Promise<Served<Manifest>> {
-    const { metadata, signal, remember } = this.#ports;
+    const { metadata, ask } = this.#ports;
     // The bytes may be here from another repository; then a HEAD, which is free, shows that this one has them too.
     if (await metadata.findManifestAnywhere(digest)) {
       await this.#ask(repository, digest);
-      await remember(metadata.linkManifest(repository, digest));
+      await metadata.linkManifest(repository, digest);
       const linked = await metadata.findManifest(repository, digest);
       if (linked) return { ...linked, source: 'revalidated' };
     }
-    const manifest = await within(ANSWER_MS, signal, (until) =>
+    const manifest = await ask('manifest', (until) =>
       this.#upstream.fetchManifest(repository.name, { kind: 'digest', digest }, until),
     );
     if (!manifest) throw unknownManifest(digest);
@@ -86,7 +81,7 @@ export class MirrorManifests {
   }
 
   async #ask(repository: RepositoryKey, digest: Digest) {
-    const resolved = await within(ANSWER_MS, this.#ports.signal, (until) =>
+    const resolved = await this.#ports.ask('manifest', (until) =>
       this.#upstream.resolve(repository.name, { kind: 'digest', digest }, until),
     );
     if (!resolved) throw unknownManifest(digest);

@@ -5,23 +5,32 @@
  */
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../lib/single-flight.ts';
-import type { MetadataStore, RepositoryKey, TagRecord } from '../metadata/metadata-store.ts';
+import type { PullMetadata, RepositoryKey, TagRecord } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { UpstreamError, type Resolved, type Upstream } from '../upstream/upstream.ts';
-import { ANSWER_MS, BETTER_ANSWER_MS, within } from './deadline.ts';
+import type { Ask } from './ask.ts';
 import { isFresh } from './freshness.ts';
 import { unknownManifest, type MirrorManifests, type Target } from './mirror-manifests.ts';
 import type { Served } from './repository.ts';
 import { allowsStale } from './upstream-failure.ts';
 
 export interface MirrorTagsPorts {
-  readonly metadata: MetadataStore;
-  readonly remember: (write: Promise<unknown>) => Promise<void>;
+  /** Of which no method fails: what our disk can't do is our problem, not the client's. */
+  readonly metadata: PullMetadata;
+  readonly ask: Ask;
   readonly now: () => number;
   readonly tagTtlMs: number;
-  readonly signal: AbortSignal;
+  /** Since upstream last confirmed it, while upstream can't be asked. */
+  readonly tagStaleForMs: number;
+}
+
+/** Where a tag has moved to. */
+interface Move extends TagRecord {
+  /** Why the manifest that it has moved to could not be had when somebody last wanted it. */
+  readonly missing?: UpstreamError;
 }
 
 const MAX_MOVES = 10_000;
@@ -32,7 +41,7 @@ export class MirrorTags {
   readonly #manifests: MirrorManifests;
   readonly #revalidations = new SingleFlight<string, Target>();
   /** Where tags have moved to, of which the index still has the image before, because the new one is not here yet. */
-  readonly #moves = new LRUCache<string, TagRecord>({ max: MAX_MOVES });
+  readonly #moves = new LRUCache<string, Move>({ max: MAX_MOVES });
 
   constructor(ports: MirrorTagsPorts, upstream: Upstream, manifests: MirrorManifests) {
     this.#ports = ports;
@@ -40,24 +49,40 @@ export class MirrorTags {
     this.#manifests = manifests;
   }
 
+  /** For whoever then asks for that manifest by its digest: it is one that can be had, if there is any. */
   async resolve(repository: RepositoryKey, tag: Tag): Promise<Target> {
+    const target = await this.#resolve(repository, tag);
+    const move = this.#moves.get(keyOf(repository, tag));
+    if (!move?.missing || move.descriptor.digest !== target.descriptor.digest) return target;
+    const known = await this.#known(repository, tag);
+    if (!known || !(await this.#heldBy(repository, known))) return target;
+    this.#refuseTooOld(known, move.missing);
+    return asStale(known, move.missing);
+  }
+
+  async #resolve(repository: RepositoryKey, tag: Tag): Promise<Target> {
     const known = await this.#known(repository, tag);
     const latest = this.#moves.get(keyOf(repository, tag)) ?? known;
     if (latest && isFresh(latest.checkedAt, this.#ports.tagTtlMs, this.#ports.now())) {
-      return { descriptor: latest.descriptor, source: 'hit' };
+      // What a HEAD of upstream said of the manifest may not have been so.
+      const held = await this.#heldBy(repository, latest);
+      return { descriptor: held?.descriptor ?? latest.descriptor, source: 'hit' };
     }
     return this.#revalidations.run(keyOf(repository, tag), () => this.#revalidate(repository, tag, known));
   }
 
   async find(repository: RepositoryKey, tag: Tag): Promise<Served<Manifest>> {
-    const { descriptor, source, staleBecause } = await this.resolve(repository, tag);
+    const { descriptor, source, staleBecause } = await this.#resolve(repository, tag);
     try {
       const manifest = await this.#manifests.find(repository, descriptor.digest, source);
       return staleBecause ? { ...manifest, staleBecause } : manifest;
     } catch (error) {
+      await this.doubt(repository, descriptor.digest, error);
       if (!(error instanceof UpstreamError && allowsStale(error))) throw error;
-      const held = await this.#heldBy(repository, await this.#known(repository, tag));
-      if (!held) throw error;
+      const known = await this.#known(repository, tag);
+      const held = await this.#heldBy(repository, known);
+      if (!known || !held) throw error;
+      this.#refuseTooOld(known, error);
       return { ...held, source: 'stale', staleBecause: error };
     }
   }
@@ -69,29 +94,50 @@ export class MirrorTags {
     }
   }
 
+  /**
+   * Upstream has said of tags that they point to that manifest. Where it now does not have it, or sends something else,
+   * it is asked again the next time; where it fails, the tags stay what they were for those who ask where they point.
+   */
+  async doubt(repository: RepositoryKey, digest: Digest, error: unknown): Promise<void> {
+    const isLie = error instanceof UpstreamError && error.failure === 'protocol';
+    const isWrong = isLie || (error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN');
+    for (const [key, move] of this.#moves.entries()) {
+      if (move.descriptor.digest !== digest || key !== keyOf(repository, move.tag)) continue;
+      if (isWrong) this.#moves.delete(key);
+      else if (error instanceof UpstreamError && allowsStale(error))
+        this.#moves.set(key, { ...move, missing: error });
+    }
+    if (isWrong) await this.#ports.metadata.unlinkManifest(repository, digest);
+  }
+
   /** What the index says, after a move was written into it whose manifest has come meanwhile. */
   async #known(repository: RepositoryKey, tag: Tag): Promise<TagRecord | undefined> {
-    const { metadata, remember } = this.#ports;
+    const { metadata } = this.#ports;
     const key = keyOf(repository, tag);
     const move = this.#moves.get(key);
     if (!(await this.#heldBy(repository, move))) return metadata.findTag(repository, tag);
-    if (move) await remember(metadata.saveTag(repository, move));
+    if (move) await metadata.saveTag(repository, move);
     this.#moves.delete(key);
     return move;
   }
 
   async #revalidate(repository: RepositoryKey, tag: Tag, known: TagRecord | undefined): Promise<Target> {
-    const { metadata, now, signal, remember } = this.#ports;
+    const { metadata, ask, now } = this.#ports;
     const held = await this.#heldBy(repository, known);
     let resolved: Resolved | undefined;
     try {
-      resolved = await within(held ? BETTER_ANSWER_MS : ANSWER_MS, signal, (until) =>
-        this.#upstream.resolve(repository.name, { kind: 'tag', tag }, until),
+      resolved = await ask(
+        'manifest',
+        (until) => this.#upstream.resolve(repository.name, { kind: 'tag', tag }, until),
+        { hasOlderAnswer: held !== undefined },
       );
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      if (known && allowsStale(error)) return asStale(known, error);
       if (!allowsStale(error)) await this.#forget(repository, tag);
+      else if (known) {
+        this.#refuseTooOld(known, error);
+        return asStale(known, error);
+      }
       throw error;
     }
     if (!resolved) {
@@ -107,15 +153,28 @@ export class MirrorTags {
         return { descriptor, source: 'miss' };
       }
       // Whoever asks by HEAD first (dockerd, containerd) would then want a manifest that we can't get.
-      await remember(metadata.saveTag(repository, { ...known, checkedAt: now() }));
+      await metadata.saveTag(repository, { ...known, checkedAt: now() });
       return asStale(
         known,
         new UpstreamError('rate-limited', 'the tag has moved, and no pull is left to follow it'),
       );
     }
     this.#moves.delete(keyOf(repository, tag));
-    await remember(metadata.saveTag(repository, record));
+    await metadata.saveTag(repository, record);
     return { descriptor, source: known?.descriptor.digest === descriptor.digest ? 'revalidated' : 'miss' };
+  }
+
+  /** @throws UpstreamError where upstream confirmed it longer ago than an answer may be old */
+  #refuseTooOld({ checkedAt }: TagRecord, error: UpstreamError): void {
+    const { now, tagStaleForMs } = this.#ports;
+    // After a rebuild of the index nobody knows when it was confirmed; nor after the clock was set back.
+    const isTooOld = checkedAt > 0 && now() - checkedAt >= tagStaleForMs;
+    if (error.failure === 'offline' || !isTooOld) return;
+    const confirmed = new Date(checkedAt).toISOString();
+    throw new UpstreamError(error.failure, `what is cached is too old, last confirmed at ${confirmed}`, {
+      cause: error,
+      retryAfterSeconds: error.retryAfterSeconds,
+    });
   }
 
   async #forget(repository: RepositoryKey, tag: Tag): Promise<void> {

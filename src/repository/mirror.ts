@@ -1,4 +1,5 @@
 /** One upstream with the cache in front of it: gives out its repositories. */
+import { untilAborted } from '../lib/single-flight.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import { algorithmOf, hexOf, type Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
@@ -38,11 +39,12 @@ export class Mirror {
     this.#blobs = new MirrorBlobs(ports, upstream);
     this.#manifests = new MirrorManifests(ports, upstream);
     this.#tags = new MirrorTags(ports, upstream, this.#manifests);
-    const { tagTtlMs: ttlMs, now, signal } = ports;
-    const listings = { ttlMs, maxBytes: LISTINGS_BYTES, now, signal };
-    this.#tagLists = new Listings({ ...listings, sizeOf: (tag) => tag.length + 16 });
+    const { tagTtlMs: ttlMs, now, ask } = ports;
+    const listings = { ttlMs, maxBytes: LISTINGS_BYTES, now, ask };
+    this.#tagLists = new Listings({ ...listings, kind: 'tags', sizeOf: (tag) => tag.length + 16 });
     this.#referrerLists = new Listings({
       ...listings,
+      kind: 'referrers',
       sizeOf: (referrer) => JSON.stringify(referrer).length,
     });
   }
@@ -53,7 +55,7 @@ export class Mirror {
       resolve: (reference) => this.#used(key, reference, () => this.#resolve(key, reference)),
       manifest: (reference) => this.#used(key, reference, () => this.#find(key, reference)),
       statBlob: (digest) => this.#blobs.stat(key, digest),
-      blob: (digest) => this.#blobs.open(key, digest),
+      blob: (digest, requester) => this.#blobs.open(key, digest, requester),
       tags: () => this.#listTags(key),
       referrers: (digest) => this.#listReferrers(key, digest),
     };
@@ -71,9 +73,14 @@ export class Mirror {
 
   async #find(key: RepositoryKey, reference: Reference): Promise<Served<Manifest>> {
     if (reference.kind === 'tag') return this.#tags.find(key, reference.tag);
-    const manifest = await this.#manifests.find(key, reference.digest, 'hit');
-    if (manifest.source !== 'hit') await this.#tags.settle(key, reference.digest);
-    return manifest;
+    try {
+      const manifest = await this.#manifests.find(key, reference.digest, 'hit');
+      if (manifest.source !== 'hit') await this.#tags.settle(key, reference.digest);
+      return manifest;
+    } catch (error) {
+      await this.#tags.doubt(key, reference.digest, error);
+      throw error;
+    }
   }
 
   async #used<T extends { readonly descriptor: Descriptor }>(
@@ -112,7 +119,8 @@ export class Mirror {
     const { metadata } = this.#ports;
     const load = async (until: AbortSignal) =>
       (await this.upstream.listReferrers(key.name, digest, until)) ??
-      (await this.#referrersByTag(key, digest));
+      // The tag is resolved for others too, in a time of its own.
+      (await untilAborted(this.#referrersByTag(key, digest), until));
     // dockerd asks for referrers in the middle of a pull: for an image that is here there is an answer, if an empty one.
     const known = async () => {
       const isHeld = await metadata.findManifest(key, digest);
@@ -130,7 +138,7 @@ export class Mirror {
     const tag = `${algorithmOf(digest).slice(0, 32)}-${hexOf(digest).slice(0, 64)}`;
     try {
       const manifest = isTag(tag) ? await this.#tags.find(key, tag) : undefined;
-      return manifest ? referrersIn(JSON.parse(new TextDecoder().decode(manifest.bytes))) : [];
+      return (manifest && referrersIn(JSON.parse(new TextDecoder().decode(manifest.bytes)))) ?? [];
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN') return [];
       throw error;

@@ -1,109 +1,173 @@
 /**
  * A blob that goes from upstream straight to one client, because there is no room to keep it: verified on the way,
- * stored nowhere.
+ * stored nowhere. Where its connection breaks it goes on over another one.
  */
 import type { Writable } from 'node:stream';
 import type { BlobContent } from '../blobs/blob-store.ts';
 import { ContentMismatchError, type Prefix } from '../blobs/spool.ts';
 import type { ByteRange } from '../lib/byte-range.ts';
-import { Outlet } from '../lib/outlet.ts';
-import { DigestHasher, type Digest } from '../oci/digest.ts';
-import type { UpstreamBlob } from '../upstream/upstream.ts';
+import { Outlet, SinkClosedError } from '../lib/outlet.ts';
+import { DigestHasher } from '../oci/digest.ts';
+import { UpstreamError, type UpstreamBlob } from '../upstream/upstream.ts';
+import type { BlobSource } from './blob-source.ts';
+import { ANSWER_MS, within } from './deadline.ts';
+import { FOR_THE_REST } from './persist.ts';
 
-export interface PassThroughSource {
-  readonly digest: Digest;
+/** An answer of upstream that nobody has read yet, with its place, which both go when `held` is disposed. */
+export interface UnreadAnswer {
+  readonly blob: UpstreamBlob;
+  readonly held: Disposable;
+}
+
+export interface PassThroughOptions {
+  readonly source: BlobSource;
   readonly size: number | undefined;
-  /** The whole blob, from its first byte on. */
-  readonly fetch: (signal: AbortSignal) => Promise<UpstreamBlob>;
-  readonly onBytes: (count: number) => void;
-  /** An answer of upstream that nobody has read yet. */
-  readonly first?: UpstreamBlob | undefined;
+  /** Waits for a place among those that may run at once. */
+  readonly enter: (signal: AbortSignal) => Promise<Disposable>;
+  /** The first transfer's; another asks anew. */
+  readonly begun?: UnreadAnswer | undefined;
   /** What the client has already from elsewhere, not verified: the blob must begin with it. */
   readonly prefix?: Prefix | undefined;
 }
 
 export class PassThrough implements BlobContent {
   readonly size: number | undefined;
-  readonly #source: PassThroughSource;
+  readonly #options: PassThroughOptions;
   readonly #abort = new AbortController();
-  #first: UpstreamBlob | undefined;
+  #begun: UnreadAnswer | undefined;
 
-  constructor(source: PassThroughSource) {
-    this.#source = source;
-    this.size = source.size;
-    this.#first = source.first;
+  constructor(options: PassThroughOptions) {
+    this.#options = options;
+    this.size = options.size;
+    this.#begun = options.begun;
   }
 
   async sendTo(sink: Writable, range: ByteRange = { start: 0, end: this.size ?? Infinity }): Promise<void> {
     using outlet = new Outlet(sink);
-    const blob = this.#first ?? (await this.#source.fetch(this.#abort.signal));
-    this.#first = undefined;
     // Nobody but this client wants it: it ends with the client, even while upstream is silent.
-    const leave = () => blob.body.destroy();
+    const left = new AbortController();
+    const leave = () => left.abort(new SinkClosedError());
     sink.once('close', leave);
     if (sink.destroyed) leave();
+    const begun = this.#begun;
+    this.#begun = undefined;
+    const signal = AbortSignal.any([left.signal, this.#abort.signal]);
     try {
-      await this.#pass(blob, outlet, range);
+      using _held = begun?.held ?? (await within(ANSWER_MS, signal, this.#options.enter));
+      await this.#transfer(new Passage(this.#options, outlet, range), begun?.blob, signal);
     } finally {
       sink.off('close', leave);
-      blob.body.destroy();
     }
   }
 
-  async #pass({ body }: UpstreamBlob, outlet: Outlet, range: ByteRange): Promise<void> {
-    const { digest, onBytes, prefix } = this.#source;
-    const hasher = new DigestHasher(digest);
-    /** The last byte of the range, which goes out when the whole is known to be right. */
-    let last: Uint8Array | undefined;
-    let position = 0;
-    for await (const chunk of piecesOf(body as AsyncIterable<Uint8Array>, prefix?.length ?? 0)) {
-      onBytes(chunk.length);
-      hasher.update(chunk);
-      const wanted = chunk.subarray(clamp(range.start - position, chunk), clamp(range.end - position, chunk));
-      position += chunk.length;
-      if (position === prefix?.length && hasher.digestSoFar() !== prefix.digest) {
-        throw new ContentMismatchError(`the first ${position} bytes are not those that were sent before`);
+  async #transfer(passage: Passage, first: UpstreamBlob | undefined, signal: AbortSignal): Promise<void> {
+    const { source } = this.#options;
+    let next = first;
+    const pass = async () => {
+      const { position } = passage;
+      const blob = next ?? (await within(ANSWER_MS, signal, (until) => source.fetch(position, until)));
+      next = undefined;
+      if (!blob) throw new UpstreamError('unreachable', 'upstream no longer has the blob');
+      const stop = () => blob.body.destroy();
+      signal.addEventListener('abort', stop);
+      if (signal.aborted) stop();
+      try {
+        await passage.take(blob);
+      } finally {
+        signal.removeEventListener('abort', stop);
+        stop();
       }
-      if (wanted.length === 0) continue;
-      if (last) await outlet.write(last);
-      last = wanted.slice(-1);
-      if (wanted.length > 1) await outlet.write(wanted.subarray(0, -1));
-    }
-    const actual = hasher.digest();
-    if (actual !== digest || position !== (this.size ?? position)) {
-      const expected = this.size === undefined ? digest : `${this.size} with ${digest}`;
-      throw new ContentMismatchError(
-        `the ${position} bytes have the digest ${actual} instead of ${expected}`,
-      );
-    }
-    if (last) await outlet.write(last);
+    };
+    await source.persist(pass, FOR_THE_REST, signal, () => passage.position);
+    await passage.end();
   }
 
-  async close(): Promise<void> {
-    this.#abort.abort();
-    const body = this.#first?.body;
-    this.#first = undefined;
-    if (!body || body.closed) return;
-    const closed = new Promise((resolve) => body.once('close', resolve));
-    body.on('error', () => undefined); // It is cut off on purpose.
-    body.destroy();
-    await closed;
+  close(): Promise<void> {
+    this.#abort.abort(new SinkClosedError());
+    this.#begun?.held[Symbol.dispose]();
+    this.#begun = undefined;
+    return Promise.resolve();
   }
 }
 
-/** The chunks, with one boundary at `cut`: the bytes before it are looked at before any after it are sent. */
-async function* piecesOf(body: AsyncIterable<Uint8Array>, cut: number): AsyncIterable<Uint8Array> {
-  let position = 0;
-  for await (const chunk of body) {
-    const before = cut - position;
-    position += chunk.length;
-    if (before > 0 && before < chunk.length) {
-      yield chunk.subarray(0, before);
-      yield chunk.subarray(before);
-    } else {
-      yield chunk;
-    }
+/** One transfer: how far it has come, over however many connections. */
+class Passage {
+  readonly #options: PassThroughOptions;
+  readonly #outlet: Outlet;
+  readonly #range: ByteRange;
+  readonly #hasher: DigestHasher;
+  /** The last byte of the range, which goes out when the whole is known to be right. */
+  #last: Uint8Array | undefined;
+  #position = 0;
+
+  constructor(options: PassThroughOptions, outlet: Outlet, range: ByteRange) {
+    this.#options = options;
+    this.#outlet = outlet;
+    this.#range = range;
+    this.#hasher = new DigestHasher(options.source.digest);
   }
+
+  /** Bytes of the blob that have been looked at. */
+  get position(): number {
+    return this.#position;
+  }
+
+  async take({ body, offset }: UpstreamBlob): Promise<void> {
+    const { source, size, prefix } = this.#options;
+    const before = this.#position;
+    let skip = before - offset;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      source.countBytes(chunk.length);
+      const fresh = chunk.subarray(Math.min(skip, chunk.length));
+      skip -= chunk.length - fresh.length;
+      for (const piece of cutAt((prefix?.length ?? 0) - this.#position, fresh)) await this.#send(piece);
+      if (size !== undefined && this.#position > size) return;
+    }
+    const isLonger = this.#position > before || before === 0;
+    const isCut = size === undefined ? isLonger && !this.#isWhole() : this.#position < size;
+    if (!isCut) return;
+    const text = `the body ended after ${this.#position} of ${size ?? 'an unknown number of'} bytes`;
+    throw new UpstreamError('unreachable', text);
+  }
+
+  /** @throws ContentMismatchError where the whole is not what it should be; then the last byte was not sent */
+  async end(): Promise<void> {
+    const { source, size } = this.#options;
+    const actual = this.#hasher.digest();
+    if (actual !== source.digest || this.#position !== (size ?? this.#position)) {
+      const expected = size === undefined ? source.digest : `${size} with ${source.digest}`;
+      throw new ContentMismatchError(
+        `the ${this.#position} bytes have the digest ${actual} instead of ${expected}`,
+      );
+    }
+    if (this.#last) await this.#outlet.write(this.#last);
+  }
+
+  /** A body without a length ends like one that is cut: only the digest tells them apart. */
+  #isWhole(): boolean {
+    return this.#hasher.digestSoFar() === this.#options.source.digest;
+  }
+
+  async #send(piece: Uint8Array): Promise<void> {
+    const { prefix } = this.#options;
+    this.#hasher.update(piece);
+    const { start, end } = this.#range;
+    const wanted = piece.subarray(clamp(start - this.#position, piece), clamp(end - this.#position, piece));
+    this.#position += piece.length;
+    if (this.#position === prefix?.length && this.#hasher.digestSoFar() !== prefix.digest) {
+      throw new ContentMismatchError(`the first ${prefix.length} bytes are not those that were sent before`);
+    }
+    if (wanted.length === 0) return;
+    if (this.#last) await this.#outlet.write(this.#last);
+    this.#last = wanted.slice(-1);
+    if (wanted.length > 1) await this.#outlet.write(wanted.subarray(0, -1));
+  }
+}
+
+/** The pieces before and after that many bytes: the first is looked at before any of the second is sent. */
+function cutAt(bytes: number, chunk: Uint8Array): readonly Uint8Array[] {
+  if (bytes <= 0 || bytes >= chunk.length) return chunk.length === 0 ? [] : [chunk];
+  return [chunk.subarray(0, bytes), chunk.subarray(bytes)];
 }
 
 function clamp(offset: number, chunk: Uint8Array): number {

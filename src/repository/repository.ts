@@ -17,14 +17,22 @@ export type Source = 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
 /** `staleBecause` says why, where the source is `stale`. */
 export type Served<T> = T & { readonly source: Source; readonly staleBecause?: Error };
 
+/** On whose behalf something is asked for. */
+export interface Requester {
+  /** What its downloads queue under, so that all take their turns: a client's address. */
+  readonly client: string;
+  /** Aborted when it has gone. */
+  readonly left: AbortSignal;
+}
+
 export interface Repository {
   /** Where a reference points; it fetches no manifest, so a HEAD costs no pull of upstream's quota. */
   resolve(reference: Reference): Promise<Served<{ readonly descriptor: Descriptor }>>;
   manifest(reference: Reference): Promise<Served<Manifest>>;
   /** The size of a blob, without a download. */
   statBlob(digest: Digest): Promise<Served<{ readonly size: number | undefined }>>;
-  /** The caller closes `content`. */
-  blob(digest: Digest): Promise<Served<{ readonly content: BlobContent }>>;
+  /** The caller closes `content`. Rejects with the reason of `left` when the requester leaves before it is found. */
+  blob(digest: Digest, requester: Requester): Promise<Served<{ readonly content: BlobContent }>>;
   /** Sorted lexically. */
   tags(): Promise<Served<{ readonly tags: readonly string[] }>>;
   referrers(digest: Digest): Promise<Served<{ readonly referrers: readonly ReferrerDescriptor[] }>>;

@@ -1,4 +1,5 @@
 /** What an upstream's failure means to our client: an upstream's fault is not the client's, and never a 401. */
+import { ContentMismatchError, SpoolFailedError } from '../blobs/spool.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { UpstreamError } from '../upstream/upstream.ts';
 
@@ -51,6 +52,14 @@ export async function translating<T>(subject: string, work: () => Promise<T>): P
   } catch (error) {
     throw error instanceof UpstreamError ? asRegistryError(error, subject) : error;
   }
+}
+
+/** What broke a transfer may be upstream's doing, told by the spool file. */
+export function asUpstreamError(error: unknown): never {
+  const reason = error instanceof SpoolFailedError ? error.cause : error;
+  if (reason instanceof ContentMismatchError)
+    throw new UpstreamError('protocol', reason.message, { cause: reason });
+  throw reason instanceof UpstreamError ? reason : error;
 }
 
 /** Failures of the moment: what is cached may be served instead. `denied` is an answer, not a failure. */

@@ -1,6 +1,6 @@
 /** Every metric of the process, declared in one place. Labels come from closed sets: never a repository or a digest. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Upstream } from '../upstream/upstream.ts';
+import { stateGauges, type State } from './metrics-state.ts';
 
 export interface ServedRequest {
   readonly route: string;
@@ -16,17 +16,6 @@ export interface UpstreamExchange {
   readonly method: string;
   /** A status, or why there was none. */
   readonly outcome: string;
-}
-
-/** What is read when somebody scrapes. */
-export interface CacheState {
-  readonly blobs: number;
-  readonly manifests: number;
-  /** Bytes in the cache, and how many it may have. */
-  readonly used: number;
-  readonly limit: number;
-  readonly downloads: number;
-  readonly upstreams: readonly Pick<Upstream, 'name' | 'rateLimit'>[];
 }
 
 /** A method that no client sends to a registry is counted as one of them all. */
@@ -79,6 +68,31 @@ export class Metrics {
     'Blobs evicted to stay within the bound.',
     [],
   );
+  readonly #resumed = this.#counter(
+    'entrepot_downloads_resumed_total',
+    'Downloads that went on where an earlier one, perhaps before a restart, had broken off.',
+    [],
+  );
+  readonly #rejected = this.#counter(
+    'entrepot_upstream_rejected_total',
+    'Answers of upstreams that no registry may give, such as bytes with another digest.',
+    ['kind'],
+  );
+  readonly #corruptBlobs = this.#counter(
+    'entrepot_corrupt_blobs_total',
+    'Blobs on disk that no longer had their digest.',
+    [],
+  );
+  readonly #storageErrors = this.#counter(
+    'entrepot_storage_errors_total',
+    'Failures of our own disk, by the part of the storage that met them.',
+    ['part'],
+  );
+  readonly #refused = this.#counter(
+    'entrepot_refused_connections_total',
+    'Connections and requests that were refused before they reached the registry, by the reason.',
+    ['reason'],
+  );
   readonly #lostBlobs = this.#counter(
     'entrepot_lost_blobs_total',
     'Blobs that were missing or cut short on disk.',
@@ -101,7 +115,7 @@ export class Metrics {
     'type',
   ]);
 
-  constructor(version: string, readState: () => Promise<CacheState>) {
+  constructor(version: string, readState: () => Promise<State>) {
     this.#gauge('entrepot_build_info', 'Always 1; the version is in the label.', ['version']).set(
       { version },
       1,
@@ -118,27 +132,7 @@ export class Metrics {
         counter.inc({ type }, 0);
       }
     }
-    const blobs = this.#gauge('entrepot_cache_blobs', 'Blobs in the cache.', []);
-    const manifests = this.#gauge('entrepot_cache_manifests', 'Manifests in the cache.', []);
-    const bytes = this.#gauge('entrepot_cache_bytes', 'Bytes in the cache.', []);
-    const maxBytes = this.#gauge('entrepot_cache_max_bytes', 'Bytes that the cache may have.', []);
-    const downloads = this.#gauge('entrepot_downloads_running', 'Blobs on their way in.', []);
-    const limit = this.#gauge('entrepot_upstream_rate_limit', "Upstream's pull limit.", ['upstream']);
-    const remaining = this.#gauge('entrepot_upstream_rate_limit_remaining', 'Pulls left of that limit.', [
-      'upstream',
-    ]);
-    this.#refresh = async () => {
-      const state = await readState();
-      blobs.set(state.blobs);
-      manifests.set(state.manifests);
-      bytes.set(state.used);
-      maxBytes.set(state.limit);
-      downloads.set(state.downloads);
-      for (const { name: upstream, rateLimit } of state.upstreams) {
-        if (rateLimit?.limit !== undefined) limit.set({ upstream }, rateLimit.limit);
-        if (rateLimit?.remaining !== undefined) remaining.set({ upstream }, rateLimit.remaining);
-      }
-    };
+    this.#refresh = stateGauges(this.#registry, readState);
   }
 
   readonly #refresh: () => Promise<void>;
@@ -188,6 +182,26 @@ export class Metrics {
 
   countLostBlob(): void {
     this.#lostBlobs.inc();
+  }
+
+  countResumed(): void {
+    this.#resumed.inc();
+  }
+
+  countRejected(kind: string): void {
+    this.#rejected.inc({ kind });
+  }
+
+  countCorruptBlob(): void {
+    this.#corruptBlobs.inc();
+  }
+
+  countStorageError(part: string): void {
+    this.#storageErrors.inc({ part });
+  }
+
+  countRefused(reason: string): void {
+    this.#refused.inc({ reason });
   }
 
   #counter(name: string, help: string, labelNames: readonly string[]): Counter {

@@ -3,15 +3,18 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { BufferPool } from '../../src/blobs/buffers.ts';
 import { Spool } from '../../src/blobs/spool.ts';
+import { FairQueue } from '../../src/lib/fair-queue.ts';
 import type { MetadataStore, RepositoryKey } from '../../src/metadata/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
+import { asker } from '../../src/repository/ask.ts';
 import { BlobLeases } from '../../src/repository/blob-leases.ts';
 import { CacheSpace } from '../../src/repository/cache-space.ts';
-import type { DownloadEvent } from '../../src/repository/download.ts';
+import type { DownloadEvent, DownloadPorts } from '../../src/repository/download.ts';
 import { Downloads } from '../../src/repository/downloads.ts';
 import { MirrorBlobs } from '../../src/repository/mirror-blobs.ts';
+import type { Requester } from '../../src/repository/repository.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { MemoryBlobStore } from './memory-blob-store.ts';
 import { Collector } from './sinks.ts';
@@ -45,6 +48,11 @@ export function upstreamOf(contents: ReadonlyMap<Digest, Buffer>, more: Partial<
 export interface BlobMirrorOptions {
   readonly upstream: Upstream;
   readonly limitBytes?: number;
+  /** Downloads at once. */
+  readonly places?: number;
+  /** Of these, for blobs that are not kept. */
+  readonly passingPlaces?: number;
+  readonly whenAbandoned?: DownloadPorts['whenAbandoned'];
   /** What stands between the index and all others. */
   readonly wrap?: (metadata: MetadataStore) => MetadataStore;
 }
@@ -52,6 +60,9 @@ export interface BlobMirrorOptions {
 export async function openBlobMirror({
   upstream,
   limitBytes = 10_000_000,
+  places = 32,
+  passingPlaces = places,
+  whenAbandoned = 'finish',
   wrap = (store) => store,
 }: BlobMirrorOptions) {
   const directory = await tempDir();
@@ -67,21 +78,26 @@ export async function openBlobMirror({
     leases,
     lowWater: 1,
     limit: () => Promise.resolve(limitBytes),
+    freeBytes: () => Promise.resolve(limitBytes),
     flushAccess: () => Promise.resolve(),
   });
   const observe = (event: DownloadEvent) => void events.push(event);
   const pause = () => Promise.resolve();
-  const downloads = new Downloads({ spool, blobs, metadata, space, observe, pause }, leases);
+  const ports: DownloadPorts = {
+    ...{ spool, blobs, metadata, space, observe, pause, whenAbandoned },
+    places: new FairQueue(places),
+    passingPlaces: new FairQueue(passingPlaces),
+  };
+  const downloads = new Downloads(ports, leases);
   const lost: Digest[] = [];
+  const unreadable: Error[] = [];
   const mirror = new MirrorBlobs(
     {
       ...{ metadata, blobs, leases, downloads },
-      signal: new AbortController().signal,
+      ask: asker({ signal: new AbortController().signal, pause, onRejected: () => undefined }),
       touch: () => undefined,
       onLost: (digest) => void lost.push(digest),
-      remember: async (write) => {
-        await write;
-      },
+      onUnreadable: (error) => void unreadable.push(error),
     },
     upstream,
   );
@@ -91,17 +107,32 @@ export async function openBlobMirror({
     await directory[Symbol.asyncDispose]();
   };
   return {
-    ...{ directory: directory.path, metadata, blobs, leases, space, downloads, mirror, events, lost },
+    ...{
+      directory: directory.path,
+      metadata,
+      blobs,
+      leases,
+      space,
+      downloads,
+      places: ports.places,
+      mirror,
+      events,
+      lost,
+      unreadable,
+    },
     [Symbol.asyncDispose]: dispose,
   };
 }
+
+/** Who never leaves. */
+export const STAYING: Requester = { client: '192.0.2.1', left: new AbortController().signal };
 
 export async function readAll(
   mirror: MirrorBlobs,
   repository: RepositoryKey,
   digest: Digest,
 ): Promise<Buffer> {
-  const { content } = await mirror.open(repository, digest);
+  const { content } = await mirror.open(repository, digest, STAYING);
   const sink = new Collector();
   try {
     await content.sendTo(sink);

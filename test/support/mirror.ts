@@ -1,6 +1,7 @@
 /** The mirror itself, in this process, on free loopback ports and a directory of its own. */
 import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { startApp, type App, type AppOverrides } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
@@ -27,6 +28,11 @@ export interface RunningMirror extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** So that what is tried again and again fails soon. */
+function briefly(ms: number, signal: AbortSignal): Promise<void> {
+  return setTimeout(Math.min(ms, 5), undefined, { signal });
+}
+
 export async function startMirror(options: MirrorOptions): Promise<RunningMirror> {
   const own = options.dataDir === undefined ? await tempDir() : undefined;
   const dataDir = options.dataDir ?? own!.path;
@@ -51,7 +57,7 @@ export async function startMirror(options: MirrorOptions): Promise<RunningMirror
     config,
     '0.0.0-test',
     createLogger({ level: 'debug', isPretty: false, destination }),
-    options,
+    { pause: briefly, ...options },
   );
   let isClosed = false;
   const close = async () => {

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openSqliteMetadataStore } from '../../../src/metadata/sqlite-metadata-store.ts';
 import { digestOf, type Digest } from '../../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../../src/oci/reference.ts';
@@ -43,21 +43,51 @@ async function makeCache(directory: string, limit: number) {
     digests.push(digest);
   }
   const evictions: EvictionReport[] = [];
+  const errors: Error[] = [];
   const limits = { bytes: limit };
+  const disk = { freeBytes: 1e9 };
+  const parked = { bytes: 0 };
+  const flush = { run: () => Promise.resolve() };
+  const leased = new Set<Digest>();
   const space = new CacheSpace({
     metadata,
     blobs,
     leases,
     lowWater: 0.8,
+    leased: () => leased,
+    partials: {
+      bytes: () => parked.bytes,
+      drop: (bytes) => {
+        const dropped = Math.min(bytes, parked.bytes);
+        parked.bytes -= dropped;
+        return Promise.resolve(dropped);
+      },
+    },
     limit: () => Promise.resolve(limits.bytes),
-    flushAccess: () => Promise.resolve(),
+    freeBytes: () => Promise.resolve(disk.freeBytes),
+    flushAccess: () => flush.run(),
     onEvicted: (evicted) => void evictions.push(evicted),
+    onError: (error) => void errors.push(error),
   });
+  /** As a reader does. */
+  const use = async (digest: Digest): Promise<Disposable> => {
+    const lease = await leases.share(digest);
+    leased.add(digest);
+    return {
+      [Symbol.dispose]: () => {
+        leased.delete(digest);
+        lease[Symbol.dispose]();
+      },
+    };
+  };
   const held = async () => {
     const present = await Promise.all(digests.map((digest) => blobs.stat(digest)));
     return present.flatMap((stat, index) => (stat ? [index] : []));
   };
-  return { space, metadata, leases, digests, evictions, limits, held };
+  return {
+    ...{ space, metadata, blobs, leases, digests, use, held },
+    ...{ evictions, errors, limits, disk, parked, flush },
+  };
 }
 
 describe('CacheSpace', () => {
@@ -96,11 +126,21 @@ describe('CacheSpace', () => {
     }));
 
   it('says no when all that could go is in use', () =>
-    cacheOf100Bytes(100, async ({ space, leases, digests }) => {
-      const inUse = await Promise.all(digests.map((digest) => leases.share(digest)));
+    cacheOf100Bytes(100, async ({ space, use, digests }) => {
+      const inUse = await Promise.all(digests.map(use));
       expect(await space.reserve(10)).toBeUndefined();
       for (const lease of inUse) lease[Symbol.dispose]();
       expect(await space.reserve(10)).toBeDefined();
+    }));
+
+  it('says no, and evicts nothing, for what finds no room beside what is in use', () =>
+    cacheOf100Bytes(100, async ({ space, use, digests, held, evictions }) => {
+      const inUse = await Promise.all(digests.slice(5).map(use));
+      expect(await space.reserve(51)).toBeUndefined();
+      expect([await held(), evictions]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], []]);
+      expect(await space.reserve(50)).toBeDefined();
+      expect(await held()).toEqual([5, 6, 7, 8, 9]);
+      for (const lease of inUse) lease[Symbol.dispose]();
     }));
 
   it('never promises the same room twice to those who ask at once', () =>
@@ -129,5 +169,156 @@ describe('CacheSpace', () => {
       limits.bytes = 50;
       expect(await space.trim()).toMatchObject({ blobs: 6, bytes: 60 });
       expect(await held()).toEqual([6, 7, 8, 9]);
+    }));
+});
+
+describe('CacheSpace with downloads that were cut short', () => {
+  it('counts what is kept of them as used', () =>
+    cacheOf100Bytes(200, async ({ space, parked, held }) => {
+      parked.bytes = 60;
+      expect(await space.usage()).toMatchObject({ used: 160 });
+      expect(await space.reserve(40)).toBeDefined();
+      expect([parked.bytes, (await held()).length]).toEqual([60, 10]);
+    }));
+
+  it('lets them go first, and what is cached only where that is not enough', () =>
+    cacheOf100Bytes(120, async ({ space, parked, held, evictions }) => {
+      parked.bytes = 20;
+      expect(await space.reserve(15)).toBeDefined();
+      expect([parked.bytes, await held()]).toEqual([0, [2, 3, 4, 5, 6, 7, 8, 9]]);
+      // What was evicted is told; what was never whole is not among it.
+      expect(evictions).toMatchObject([{ blobs: 2, bytes: 20 }]);
+    }));
+
+  it('evicts nothing where they were enough', () =>
+    cacheOf100Bytes(200, async ({ space, parked, held, evictions }) => {
+      parked.bytes = 100;
+      expect(await space.reserve(30)).toBeDefined();
+      expect([parked.bytes, (await held()).length, evictions]).toEqual([30, 10, []]);
+    }));
+});
+
+describe('CacheSpace on a disk that fails', () => {
+  const full = () => Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+
+  it('passes over what can not be deleted, which still counts, and evicts the others', () =>
+    cacheOf100Bytes(100, async ({ space, blobs, digests, held, errors, metadata }) => {
+      const remove = blobs.delete.bind(blobs);
+      const failure = new Error('EIO');
+      vi.spyOn(blobs, 'delete').mockImplementation((digest) =>
+        digest === digests[0] ? Promise.reject(failure) : remove(digest),
+      );
+      expect(await space.reserve(10)).toBeDefined();
+      expect(await held()).toEqual([0, 4, 5, 6, 7, 8, 9]);
+      expect(await metadata.totals()).toMatchObject({ blobs: 7, blobBytes: 70 });
+      expect(errors).toEqual([failure]);
+    }));
+
+  it('deletes files first where the index has no room to take their rows out', () =>
+    cacheOf100Bytes(100, async ({ space, blobs, metadata, held, disk, errors }) => {
+      disk.freeBytes = 0;
+      const evict = metadata.evict.bind(metadata);
+      const remove = blobs.delete.bind(blobs);
+      vi.spyOn(metadata, 'evict').mockImplementation((candidate) =>
+        disk.freeBytes === 0 ? Promise.reject(full()) : evict(candidate),
+      );
+      vi.spyOn(blobs, 'delete').mockImplementation((digest) => {
+        disk.freeBytes += 10;
+        return remove(digest);
+      });
+      expect(await space.reserve(10)).toBeDefined();
+      expect(await held()).toEqual([3, 4, 5, 6, 7, 8, 9]);
+      expect(await metadata.totals()).toMatchObject({ blobs: 7 });
+      expect(errors).toEqual([]);
+    }));
+
+  it('deletes no file for an index that is broken on a disk with room, and says so once', () =>
+    cacheOf100Bytes(100, async ({ space, metadata, held, errors }) => {
+      const failure = Object.assign(new Error('database disk image is malformed'), {
+        code: 'SQLITE_CORRUPT',
+      });
+      vi.spyOn(metadata, 'evict').mockRejectedValue(failure);
+      expect(await space.reserve(10)).toBeUndefined();
+      expect(await held()).toHaveLength(10);
+      expect(errors).toEqual([failure]);
+    }));
+
+  it('gives up after some that can not go, however many there are', () =>
+    cacheOf100Bytes(1000, async ({ space, metadata, limits, errors }) => {
+      const more = Array.from({ length: 90 }, (_, index) => ({
+        digest: digestOf(Buffer.from(`more ${index}`)),
+        size: 10,
+      }));
+      await metadata.recordFound(more, 99_000);
+      const evict = vi.spyOn(metadata, 'evict').mockRejectedValue(new Error('the index can not be written'));
+      limits.bytes = 100;
+      expect(await space.trim()).toMatchObject({ blobs: 0, bytes: 0 });
+      expect(evict.mock.calls.length).toBeLessThan(50);
+      expect(errors).toHaveLength(1);
+    }));
+
+  it('says no at once where the index can not even be read', () =>
+    cacheOf100Bytes(100, async ({ space, metadata, held, errors }) => {
+      const failure = new Error('disk I/O error');
+      vi.spyOn(metadata, 'leastRecentlyUsed').mockRejectedValue(failure);
+      expect(await space.reserve(10)).toBeUndefined();
+      vi.spyOn(metadata, 'totals').mockRejectedValue(failure);
+      expect(await space.reserve(1)).toBeUndefined();
+      expect(errors).toEqual([failure, failure]);
+      vi.restoreAllMocks();
+      // Whoever comes after that is not held up by it.
+      expect(await space.reserve(10)).toBeDefined();
+      expect(await held()).toHaveLength(7);
+    }));
+
+  it('evicts although the last uses can not be written down', () =>
+    cacheOf100Bytes(100, async ({ space, held, flush, errors }) => {
+      const failure = full();
+      flush.run = () => Promise.reject(failure);
+      expect(await space.reserve(10)).toBeDefined();
+      expect(await held()).toEqual([3, 4, 5, 6, 7, 8, 9]);
+      expect(errors).toEqual([failure]);
+    }));
+});
+
+describe('CacheSpace.makeRoom', () => {
+  /** A disk of 120 bytes, on which somebody else has `foreign`. */
+  function onDisk({ disk, blobs }: Awaited<ReturnType<typeof makeCache>>, foreign: number): void {
+    disk.freeBytes = Math.max(0, 20 - foreign);
+    const remove = blobs.delete.bind(blobs);
+    vi.spyOn(blobs, 'delete').mockImplementation((digest) => {
+      disk.freeBytes += 10;
+      return remove(digest);
+    });
+  }
+
+  it('evicts nothing while that many bytes are free', () =>
+    cacheOf100Bytes(1000, async (cache) => {
+      onDisk(cache, 0);
+      expect(await cache.space.makeRoom(20)).toBe(true);
+      expect(await cache.held()).toHaveLength(10);
+    }));
+
+  it('evicts what is missing on the disk, though the bound is far', () =>
+    cacheOf100Bytes(1000, async (cache) => {
+      onDisk(cache, 15);
+      expect(await cache.space.makeRoom(20)).toBe(true);
+      expect(await cache.held()).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+    }));
+
+  it('says no, and evicts nothing, for more than can go', () =>
+    cacheOf100Bytes(1000, async (cache) => {
+      onDisk(cache, 20);
+      using _lease = await cache.use(cache.digests[9]!);
+      expect(await cache.space.makeRoom(91)).toBe(false);
+      expect(await cache.held()).toHaveLength(10);
+      expect(await cache.space.makeRoom(90)).toBe(true);
+      expect(await cache.held()).toEqual([9]);
+    }));
+
+  it('says no where what went gave the disk nothing', () =>
+    cacheOf100Bytes(1000, async ({ space, disk }) => {
+      disk.freeBytes = 0;
+      expect(await space.makeRoom(10)).toBe(false);
     }));
 });

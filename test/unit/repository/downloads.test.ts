@@ -27,7 +27,12 @@ describe('Downloads', () => {
         return store;
       },
     });
-    const download = cache.downloads.start(upstreamOf(contents), ONE, digest);
+    const download = cache.downloads.start({
+      upstream: upstreamOf(contents),
+      repository: ONE,
+      digest,
+      client: 'a',
+    });
     download.admit(TWO);
     await linkingTwo.promise;
     expect(await cache.space.usage()).toMatchObject({ used: bytes.length, reserved: 0 });
@@ -73,8 +78,8 @@ describe('Downloads', () => {
     });
     await using cache = await openBlobMirror({ upstream: silent });
     await cache.downloads.close(AbortSignal.abort());
-    const download = cache.downloads.start(silent, ONE, digest);
-    await expect(download.started).rejects.toMatchObject({ failure: 'unreachable' });
+    const download = cache.downloads.start({ upstream: silent, repository: ONE, digest, client: 'a' });
+    await expect(download.started).rejects.toMatchObject({ failure: 'offline' });
     await download.settled;
     expect(cache.events.at(-1)).toMatchObject({ kind: 'ended', outcome: 'aborted' });
   });

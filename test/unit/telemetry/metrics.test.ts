@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { Metrics, type CacheState } from '../../../src/telemetry/metrics.ts';
+import { Metrics } from '../../../src/telemetry/metrics.ts';
+import type { State } from '../../../src/telemetry/metrics-state.ts';
 import { parseMetrics } from '../../support/metrics.ts';
 
-const STATE: CacheState = { blobs: 3, manifests: 2, used: 1000, limit: 5000, downloads: 1, upstreams: [] };
+const STATE: State = {
+  ...{ blobs: 3, manifests: 2, used: 1000, limit: 5000, downloads: 1, waiting: 4, partialBytes: 6 },
+  upstreams: [],
+  isOffline: false,
+  storage: [{ part: 'spool', isFailing: true }],
+  scrub: { scannedBlobs: 1, scannedBytes: 2, lastCompletedAt: 3000 },
+};
 
 async function samplesOf(metrics: Metrics): Promise<ReadonlyMap<string, number>> {
   const families = parseMetrics(await metrics.render());
@@ -83,13 +90,38 @@ describe('Metrics', () => {
   it('shows the pull limit of each upstream that has told of one', async () => {
     const rateLimit = { limit: 100, remaining: 76, windowSeconds: 21_600, seenAt: 0 };
     const upstreams = [
-      { name: 'docker.io', rateLimit },
-      { name: 'ghcr.io', rateLimit: undefined },
+      { name: 'docker.io', rateLimit, circuits: [] },
+      { name: 'ghcr.io', rateLimit: undefined, circuits: [] },
     ];
     const samples = await samplesOf(new Metrics('1', () => Promise.resolve({ ...STATE, upstreams })));
     expect(samples.get('entrepot_upstream_rate_limit{upstream="docker.io"}')).toBe(100);
     expect(samples.get('entrepot_upstream_rate_limit_remaining{upstream="docker.io"}')).toBe(76);
     expect([...samples.keys()].join('\n')).not.toContain('ghcr.io');
+  });
+
+  it('shows which hosts are left alone, and forgets those that are no longer asked', async () => {
+    let circuits: State['upstreams'][number]['circuits'] = [
+      { host: 'registry.test', state: 'open' },
+      { host: 'cdn.test', state: 'half-open' },
+    ];
+    const readState = () =>
+      Promise.resolve({ ...STATE, upstreams: [{ name: 'docker.io', rateLimit: undefined, circuits }] });
+    const metrics = new Metrics('1', readState);
+    const name = (host: string) => `entrepot_upstream_circuit{upstream="docker.io",host="${host}"}`;
+    expect((await samplesOf(metrics)).get(name('registry.test'))).toBe(2);
+    expect((await samplesOf(metrics)).get(name('cdn.test'))).toBe(1);
+    circuits = [{ host: 'registry.test', state: 'closed' }];
+    expect((await samplesOf(metrics)).get(name('registry.test'))).toBe(0);
+    expect((await samplesOf(metrics)).has(name('cdn.test'))).toBe(false);
+  });
+
+  it('shows the state of the storage, of the queue and of the last scrub', async () => {
+    const samples = await samplesOf(new Metrics('1', () => Promise.resolve(STATE)));
+    expect(samples.get('entrepot_storage_failing{part="spool"}')).toBe(1);
+    expect(samples.get('entrepot_downloads_waiting')).toBe(4);
+    expect(samples.get('entrepot_partial_bytes')).toBe(6);
+    expect(samples.get('entrepot_scrub_last_completed_timestamp_seconds')).toBe(3);
+    expect(samples.get('entrepot_offline')).toBe(0);
   });
 
   it('has registries of its own: two in one process do not add up', async () => {
