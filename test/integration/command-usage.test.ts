@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -115,7 +118,7 @@ upstreams:
 });
 
 describe('entrepot healthcheck', () => {
-  it('succeeds while the mirror is ready, and fails with the reason when it is not, or is not there', async () => {
+  it('succeeds while the mirror is ready, and fails when it is not there', async () => {
     await using cwd = await tempDir();
     await using mirror = await serve({
       cwd: cwd.path,
@@ -126,17 +129,36 @@ describe('entrepot healthcheck', () => {
     const check = () =>
       run(['healthcheck'], { cwd: cwd.path, env: { ENTREPOT_ADMIN_LISTEN: `0.0.0.0:${port}` } });
 
-    expect(await check()).toMatchObject({ code: 0, stdout: '{"status":"ok","faults":[]}\n', stderr: '' });
+    expect(await check()).toMatchObject({
+      code: 0,
+      stdout: '{"status":"ok","faults":[],"warnings":[]}\n',
+      stderr: '',
+    });
 
+    // Pulls go on: to restart it, or to take it out of service, would help nobody.
     await rm(join(cwd.path, 'data'), { recursive: true });
-    const unready = await check();
-    expect(unready.code).toBe(1);
-    expect(unready.stdout).toContain('the data directory can not be written');
+    const degraded = await check();
+    expect(degraded.code).toBe(0);
+    expect(degraded.stdout).toContain('the data directory can not be written');
 
     await mirror.command[Symbol.asyncDispose]();
     const gone = await check();
     expect(gone.code).toBe(1);
     expect(gone.stdout).toContain(`127.0.0.1:${port}`);
     expect(gone.stdout).toContain('ECONNREFUSED');
+  });
+
+  it('fails, with the reason, while the mirror is not ready', async () => {
+    await using cwd = await tempDir();
+    const text = '{"status":"not ready","faults":["the mirror is shutting down"],"warnings":[]}';
+    const server = createServer((_request, response) => response.writeHead(503).end(text));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const env = { ENTREPOT_ADMIN_LISTEN: `127.0.0.1:${port}` };
+    const checked = await run(['healthcheck'], { cwd: cwd.path, env });
+    expect(checked).toMatchObject({ code: 1, stdout: `${text}\n` });
+    server.closeAllConnections();
+    server.close();
   });
 });

@@ -150,7 +150,7 @@ describe('a tag', () => {
     await get(manifestUrl(mirror, 'latest'));
     upstream.push(REPOSITORY, 'latest', after);
     time.pass(61_000);
-    upstream.reply({ kind: 'manifest', method: 'GET' }, { status: 500, body: new Uint8Array() });
+    upstream.reply({ kind: 'manifest', method: 'GET' }, { status: 500, body: new Uint8Array() }, 4);
     expect(digestOf((await get(manifestUrl(mirror, 'latest'))).body)).toBe(before.manifest.digest);
     const stale = mirror.log.find(({ source }) => source === 'stale');
     expect(stale).toMatchObject({ level: 'warn', status: 200 });

@@ -1,5 +1,6 @@
 /** R8 of what clients need: what can't be served is refused with the status that makes each of them do the right thing. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import { movableClock } from '../support/clock.ts';
 import { get, head, type Response } from '../support/http.ts';
 import { buildImage } from '../support/images.ts';
 import { expectError, expectHeadError } from '../support/oci-error.ts';
@@ -104,7 +105,7 @@ describe('R8: too many requests', () => {
     [`manifests/${image.manifest.digest}`, 'manifest'],
     [`blobs/${image.config.digest}`, 'blob'],
     ['tags/list', 'tags'],
-  ] as const)('are a 429 that says when to come again: %s', async (path, kind) => {
+  ] as const)('are a 429 that says when to come again, and not asked for before: %s', async (path, kind) => {
     given.upstream.reply({ kind }, tooMany('120'), 2);
     const url = `${given.v2}/${REPOSITORY}/${path}`;
     const response = await get(url);
@@ -112,8 +113,10 @@ describe('R8: too many requests', () => {
     expect(response.headers['retry-after']).toBe('120');
     const headed = await head(url);
     expectHeadError(headed, 429);
-    expect(headed.headers['retry-after']).toBe('120');
-    expect((await get(url)).status).toBe(200);
+    expect(headed.headers['retry-after']).toMatch(/^1[12]\d$/);
+    const asked = given.upstream.count();
+    expectError(await get(url), 429, 'TOOMANYREQUESTS');
+    expect(given.upstream.count()).toBe(asked);
   });
 
   it('say it in seconds where upstream says it as a date', async () => {
@@ -140,7 +143,8 @@ describe('R8: too many requests', () => {
 });
 
 describe('R8: an upstream that is away', () => {
-  const given = useMirror();
+  const time = movableClock();
+  const given = useMirror({ now: time.now });
   beforeEach(() => given.upstream.push(REPOSITORY, '3', image));
 
   const COLD = ['manifests/3', `manifests/${image.manifest.digest}`, 'tags/list', `referrers/${MISSING}`];
@@ -153,9 +157,19 @@ describe('R8: an upstream that is away', () => {
   it.each(COLD)('is a 503 where it answers 500, 502 and 504: %s', async (path) => {
     for (const status of [500, 502, 504]) {
       const page = { status, headers: { 'content-type': 'text/html' }, body: Buffer.from('<h1>Sorry</h1>') };
-      given.upstream.reply({ origin: 'registry', status: 200 }, page);
+      given.upstream.reply({ origin: 'registry', status: 200 }, page, 10);
       expectError(await get(`${given.v2}/${REPOSITORY}/${path}`), 503, 'UNAVAILABLE');
+      given.upstream.clearScript();
+      time.pass(60_000);
     }
+  });
+
+  it('says why in the reason phrase too: docker, ctr and podman show no more of a 5xx', async () => {
+    await given.upstream.stop();
+    const answer = await fetch(`${given.v2}/${REPOSITORY}/manifests/3`);
+    expect(answer.statusText).toBe(
+      `upstream can't be reached and the manifest ${REPOSITORY}:3 is not cached`,
+    );
   });
 
   it('does not matter for what is cached', async () => {

@@ -154,6 +154,7 @@ describe('referrers of an upstream that has the API', () => {
     expect((jsonOf(response) as Index).manifests).toEqual([entryOf(sbom, SBOM, 'sbom')]);
     expectIndex(await list(`?artifactType=${SIGNATURE}`), []);
     await given.upstream.restart();
+    now += 60_000;
     expectIndex(await list(), all);
   });
 

@@ -126,7 +126,7 @@ describe('a mirror whose files somebody removed while it was stopped', () => {
       const pulled = await get(`${mirror.url}/v2/${REPOSITORY}/blobs/${digest}`);
       expect({ status: pulled.status, digest: digestOf(pulled.body) }).toEqual({ status: 200, digest });
     }
-    expect(mirror.command.log.filter(({ msg }) => msg.includes('missing or cut short'))).toHaveLength(2);
+    expect(mirror.command.log.filter(({ msg }) => msg.includes('missing, cut short'))).toHaveLength(2);
     expect(mirror.command.stdout).not.toContain('reconciled');
   });
 });
