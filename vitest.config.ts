@@ -17,6 +17,8 @@ export default defineConfig({
       project('unit', ['test/unit/**/*.test.ts', 'test/architecture.test.ts'], 30_000),
       project('contract', ['test/contract/**/*.test.ts'], 30_000),
       project('integration', ['test/integration/**/*.test.ts'], 60_000),
+      project('fuzz', ['test/fuzz/**/*.test.ts'], 120_000),
+      project('chaos', ['test/chaos/**/*.test.ts'], 300_000),
       {
         test: {
           ...project('e2e', ['test/e2e/**/*.test.ts'], 300_000).test,
