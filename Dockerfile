@@ -37,7 +37,9 @@ USER 65532:65532
 # The admin listener is on every address here, for a container's loopback can be reached by nobody else, neither through
 # a published port nor by a probe of Kubernetes. What is published decides who gets there: deploy/docker-compose.yml
 # does so on the host's loopback only.
+# The C library would keep the memory of buffers that slow clients have held; below this size it does not give it back.
 ENV NODE_ENV=production \
+    MALLOC_MMAP_THRESHOLD_=131072 \
     ENTREPOT_DATA_DIR=/var/lib/entrepot \
     ENTREPOT_ADMIN_LISTEN=0.0.0.0:5001
 VOLUME /var/lib/entrepot

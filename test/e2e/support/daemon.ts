@@ -82,7 +82,9 @@ export class Daemon implements AsyncDisposable {
 
   async logTail(lines = 40): Promise<string> {
     const log = await this.readLog();
-    return log.trimEnd().split('\n').slice(-lines).join('\n');
+    const tail = log.trimEnd().split('\n').slice(-lines);
+    const { exitCode, signalCode } = this.#machine;
+    return [...tail, ...(this.hasEnded ? [`(ended with ${signalCode ?? String(exitCode)})`] : [])].join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,10 +17,16 @@ export class DockerHost implements PullingHost {
     this.#daemon = daemon;
   }
 
-  static async open(workspace: Workspace, mirror: Mirror, host?: NetworkHost): Promise<DockerHost> {
+  /** @param settings of its daemon.json */
+  static async open(
+    workspace: Workspace,
+    mirror: Mirror,
+    host?: NetworkHost,
+    settings: Readonly<Record<string, unknown>> = {},
+  ): Promise<DockerHost> {
     const hostname = host?.hostname ?? hostName('dockerd');
     const dir = await workspace.folder(hostname);
-    await writeFile(`${dir}/daemon.json`, JSON.stringify(daemonJson(dir, mirror)));
+    await writeFile(`${dir}/daemon.json`, JSON.stringify({ ...daemonJson(dir, mirror), ...settings }));
     const daemon = await workspace.start({
       name: hostname,
       argv: ['dockerd', '--config-file', `${dir}/daemon.json`],

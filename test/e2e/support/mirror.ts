@@ -14,12 +14,19 @@ export interface MirrorOptions {
   readonly host?: NetworkHost;
   /** Longer than any test without it: a tag is asked for again only where a test wants that. */
   readonly tagTtl?: string;
+  /** A folder of the workspace without it. */
+  readonly dataDir?: string;
+  /** Environment variables of its own. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** What the tests read of the line that the mirror logs for each request. */
 export interface MirrorRequest {
   readonly method: string;
   readonly route: string;
+  readonly status: number;
+  readonly source?: string;
+  readonly aborted?: true;
   readonly namespace?: string;
   readonly userAgent?: string;
 }
@@ -42,7 +49,7 @@ export class Mirror {
   private constructor(workspace: Workspace, options: MirrorOptions, address: string, adminPort: number) {
     this.address = address;
     this.url = `http://${address}`;
-    this.dataDir = workspace.path(`mirror-${address}`);
+    this.dataDir = options.dataDir ?? workspace.path(`mirror-${address}`);
     this.#workspace = workspace;
     this.#options = options;
     this.#adminPort = adminPort;
@@ -71,6 +78,7 @@ export class Mirror {
         ENTREPOT_TAG_TTL: this.#options.tagTtl ?? '1h',
         ENTREPOT_CACHE_MAX_SIZE: '20GiB',
         ENTREPOT_LOG_LEVEL: 'debug',
+        ...this.#options.settings,
       },
       machine: { hostname: 'mirror', network },
       isReady: () => answers(network, `http://${admin}/readyz`),

@@ -32,7 +32,10 @@ export class PodmanHost implements PullingHost {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#dir, { recursive: true, force: true });
+    // A pull that failed has left the storage mounted; a command that ends well does not.
+    await this.#podman('images');
+    // What cleans up behind a container may still be at it.
+    await rm(this.#dir, { recursive: true, force: true, maxRetries: 10 });
   }
 
   /** With runc, since crun refuses a machine that has both versions of control groups. */

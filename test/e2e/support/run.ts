@@ -6,6 +6,8 @@ import { PROGRAM_PATH } from './programs.ts';
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
+  /** Aborted, the program is told to end, as by Ctrl-C. */
+  readonly interrupt?: AbortSignal;
 }
 
 export class RunFailed extends Error {
@@ -33,6 +35,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     timeout: options.timeoutMs ?? 120_000,
     killSignal: 'SIGKILL',
   });
+  options.interrupt?.addEventListener('abort', () => child.kill('SIGINT'), { once: true });
   const ended = new Promise<string | undefined>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
