@@ -53,7 +53,12 @@ export class MirrorTags {
   async resolve(repository: RepositoryKey, tag: Tag): Promise<Target> {
     const target = await this.#resolve(repository, tag);
     const move = this.#moves.get(keyOf(repository, tag));
-    if (!move?.missing || move.descriptor.digest !== target.descriptor.digest) return target;
+    if (!move?.missing || move.descriptor.digest !== target.descriptor.digest) {
+      if (target.source !== 'hit') return target;
+      // What a HEAD of upstream said of the manifest may not have been so.
+      const held = await this.#ports.metadata.findManifest(repository, target.descriptor.digest);
+      return held ? { ...target, descriptor: held.descriptor } : target;
+    }
     const known = await this.#known(repository, tag);
     if (!known || !(await this.#heldBy(repository, known))) return target;
     this.#refuseTooOld(known, move.missing);
@@ -64,9 +69,7 @@ export class MirrorTags {
     const known = await this.#known(repository, tag);
     const latest = this.#moves.get(keyOf(repository, tag)) ?? known;
     if (latest && isFresh(latest.checkedAt, this.#ports.tagTtlMs, this.#ports.now())) {
-      // What a HEAD of upstream said of the manifest may not have been so.
-      const held = await this.#heldBy(repository, latest);
-      return { descriptor: held?.descriptor ?? latest.descriptor, source: 'hit' };
+      return { descriptor: latest.descriptor, source: 'hit' };
     }
     return this.#revalidations.run(keyOf(repository, tag), () => this.#revalidate(repository, tag, known));
   }

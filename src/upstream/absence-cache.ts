@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { formatReference } from '../oci/reference.ts';
+import { delegating } from './delegating.ts';
 import { UpstreamError, type Upstream } from './upstream.ts';
 
 export interface AbsenceCacheOptions {
@@ -45,14 +46,7 @@ export function rememberingAbsence(upstream: Upstream, { ttlMs, now }: AbsenceCa
       throw error;
     }
   };
-  return {
-    name: upstream.name,
-    get rateLimit() {
-      return upstream.rateLimit;
-    },
-    get circuits() {
-      return upstream.circuits;
-    },
+  return delegating(upstream, {
     resolve: (repository, reference, signal) =>
       unlessAbsent(`manifest ${repository} ${formatReference(reference)}`, () =>
         upstream.resolve(repository, reference, signal),
@@ -68,8 +62,5 @@ export function rememberingAbsence(upstream: Upstream, { ttlMs, now }: AbsenceCa
       // The rest of one that was there: neither does another question's answer end it, nor is it one for the others.
       return offset > 0 ? ask() : unlessAbsent(`blob ${repository} ${digest}`, ask);
     },
-    listTags: (repository, signal) => upstream.listTags(repository, signal),
-    listReferrers: (repository, digest, signal) => upstream.listReferrers(repository, digest, signal),
-    close: () => upstream.close(),
-  };
+  });
 }

@@ -1,4 +1,5 @@
 /** An upstream that can be switched off: while it is, nobody is asked for anything. */
+import { delegating } from './delegating.ts';
 import { UpstreamError, type Upstream } from './upstream.ts';
 
 /** One for all upstreams of a process. */
@@ -15,20 +16,12 @@ export function switchable(upstream: Upstream, offline: OfflineSwitch): Upstream
       return ask(...args);
     };
   };
-  return {
-    name: upstream.name,
-    get rateLimit() {
-      return upstream.rateLimit;
-    },
-    get circuits() {
-      return upstream.circuits;
-    },
+  return delegating(upstream, {
     resolve: unlessOffline((...args) => upstream.resolve(...args)),
     fetchManifest: unlessOffline((...args) => upstream.fetchManifest(...args)),
     statBlob: unlessOffline((...args) => upstream.statBlob(...args)),
     fetchBlob: unlessOffline((...args) => upstream.fetchBlob(...args)),
     listTags: unlessOffline((...args) => upstream.listTags(...args)),
     listReferrers: unlessOffline((...args) => upstream.listReferrers(...args)),
-    close: () => upstream.close(),
-  };
+  });
 }
