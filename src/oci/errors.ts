@@ -27,6 +27,9 @@ const STATUS_OF_CODE = {
 
 export type ErrorCode = keyof typeof STATUS_OF_CODE;
 
+/** Of RFC 9209, "The Proxy-Status HTTP Response Header Field", those that there is a use for. */
+export type ProxyError = 'destination_unavailable' | 'http_protocol_error' | 'proxy_configuration_error';
+
 export interface RegistryErrorOptions {
   readonly cause?: unknown;
   /** Anything that JSON can carry, for the `detail` member. */
@@ -35,6 +38,8 @@ export interface RegistryErrorOptions {
   readonly retryAfterSeconds?: number | undefined;
   /** Only where the code's own status does not fit, as 404 for an endpoint that does not exist. */
   readonly status?: number;
+  /** Where it is the upstream that failed: how, by the error types of RFC 9209, section 2.3. */
+  readonly proxyError?: ProxyError;
 }
 
 export class RegistryError extends Error {
@@ -42,6 +47,7 @@ export class RegistryError extends Error {
   readonly status: number;
   readonly detail: unknown;
   readonly retryAfterSeconds: number | undefined;
+  readonly proxyError: ProxyError | undefined;
 
   constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -50,6 +56,7 @@ export class RegistryError extends Error {
     this.status = options.status ?? STATUS_OF_CODE[code];
     this.detail = options.detail;
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.proxyError = options.proxyError;
   }
 
   toWire(): { errors: readonly { code: string; message: string; detail?: unknown }[] } {

@@ -21,26 +21,29 @@ export function asRegistryError(error: UpstreamError, subject: string): Registry
       return new RegistryError(
         'TOOMANYREQUESTS',
         `upstream's pull limit is reached: ${subject} is not cached`,
-        options,
+        { ...options, proxyError: 'destination_unavailable' },
       );
     case 'misconfigured':
       return new RegistryError(
         'UNAVAILABLE',
         `the mirror's own account at upstream fails; ${subject} is not cached`,
-        options,
+        { ...options, proxyError: 'proxy_configuration_error' },
       );
     case 'offline':
-      return new RegistryError('UNAVAILABLE', `the mirror is offline and ${subject} is not cached`, options);
+      return new RegistryError('UNAVAILABLE', `the mirror is offline and ${subject} is not cached`, {
+        ...options,
+        proxyError: 'destination_unavailable',
+      });
     case 'unreachable':
-      return new RegistryError(
-        'UNAVAILABLE',
-        `upstream can't be reached and ${subject} is not cached`,
-        options,
-      );
+      return new RegistryError('UNAVAILABLE', `upstream can't be reached and ${subject} is not cached`, {
+        ...options,
+        proxyError: 'destination_unavailable',
+      });
     case 'protocol':
       return new RegistryError('UNAVAILABLE', `upstream sent no valid answer for ${subject}`, {
         ...options,
         status: 502,
+        proxyError: 'http_protocol_error',
       });
   }
 }
