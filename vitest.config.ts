@@ -4,6 +4,7 @@ const project = (name: string, include: string[], timeoutMs: number) => ({
   test: {
     name,
     include,
+    globalSetup: 'test/support/build-native.ts',
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     sequence: { shuffle: true },

@@ -25,6 +25,8 @@ export class BlobReadError extends Error {
 export interface BlobContent {
   /** Bytes; undefined only while a blob comes in from an upstream that did not say. */
   readonly size: number | undefined;
+  /** All of it, where it is in memory anyway. */
+  readonly bytes?: Buffer | undefined;
   /**
    * Writes the bytes of `range` (all of them without one) to `sink`, at the sink's pace, and leaves it open.
    * Resolves when the sink has taken the last byte; rejects when the sink closes first or the bytes can't be had

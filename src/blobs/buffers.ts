@@ -1,36 +1,61 @@
 /**
- * How bytes leave a file: read into one pooled buffer, write it, wait until the receiver has taken it. A piped read
- * stream does the same for about twice the CPU (docs/adr/0007).
+ * How bytes leave a file: by sendfile(2) where that can be had (docs/adr/0012), and else read into one pooled buffer,
+ * write it, wait until the receiver has taken it. A piped read stream does the same for about twice the CPU
+ * (docs/adr/0007).
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { Outlet } from '../lib/outlet.ts';
 import { BlobReadError } from './blob-store.ts';
+import type { Sendfile } from './sendfile.ts';
 
-/** Small ones are for receivers that take their time, and hold a buffer all the while. */
-const BUFFER_BYTES = { large: 256 * 1024, small: 32 * 1024 };
+/**
+ * Large ones cost the least, and there are only so many of them: more receivers than that share their time anyway, and
+ * get medium ones. Small ones are for receivers that take their time, and hold a buffer all the while.
+ */
+const BUFFER_BYTES = { large: 512 * 1024, medium: 128 * 1024, small: 32 * 1024 };
+
+type BufferSize = keyof typeof BUFFER_BYTES;
+
+export interface BufferPoolOptions {
+  /** Large ones at once; of medium and small ones twice as many are kept for the next. */
+  readonly maxLarge?: number;
+  /** What needs no buffers, where there is such a thing. */
+  readonly sendfile?: Sendfile | undefined;
+}
 
 /** Buffers for the copy loops: memory follows the number of clients being sent to, not the size of what they get. */
 export class BufferPool {
-  readonly #idle = { large: [] as Buffer[], small: [] as Buffer[] };
-  readonly #maxIdle: number;
+  readonly sendfile: Sendfile | undefined;
+  readonly #idle: Readonly<Record<BufferSize, Buffer[]>> = { large: [], medium: [], small: [] };
+  readonly #maxLarge: number;
+  #largeInUse = 0;
 
-  /** @param maxIdle of each size */
-  constructor(maxIdle = 64) {
-    this.#maxIdle = maxIdle;
+  constructor({ maxLarge = 32, sendfile }: BufferPoolOptions = {}) {
+    this.#maxLarge = maxLarge;
+    this.sendfile = sendfile;
   }
 
-  take(size: 'large' | 'small'): Buffer {
+  /** Not small, it is as large as there is one. */
+  take(isSmall: boolean): Buffer {
+    const size = isSmall ? 'small' : this.#largeInUse < this.#maxLarge ? 'large' : 'medium';
+    if (size === 'large') this.#largeInUse += 1;
     return this.#idle[size].pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES[size]);
   }
 
   give(buffer: Buffer): void {
-    const idle = this.#idle[buffer.length === BUFFER_BYTES.large ? 'large' : 'small'];
-    if (idle.length < this.#maxIdle) idle.push(buffer);
+    if (buffer.length === BUFFER_BYTES.large) {
+      this.#largeInUse -= 1;
+      this.#idle.large.push(buffer);
+      return;
+    }
+    const idle = this.#idle[buffer.length === BUFFER_BYTES.medium ? 'medium' : 'small'];
+    if (idle.length < 2 * this.#maxLarge) idle.push(buffer);
   }
 }
 
 /**
- * Reads a buffer's worth at `position`, at most up to `end`, and sends it; resolves to how much that was.
+ * Sends what the file has from `position` on, at most up to `end`; resolves to how much that was: at least a byte, and
+ * no more than a buffer holds unless it went past the buffers.
  * @throws BlobReadError where the file can't be read, or ends at `position`
  */
 export async function sendChunk(
@@ -40,7 +65,12 @@ export async function sendChunk(
   position: number,
   end: number,
 ): Promise<number> {
-  const buffer = buffers.take(outlet.isSlow ? 'small' : 'large');
+  const sent = await buffers.sendfile?.send(file, outlet, position, end);
+  if (sent) return sent;
+  // The first bytes only have to take the headers along where the rest will need no buffer.
+  const isFirstOfMore = !outlet.hasWritten && buffers.sendfile?.wantsRestOf(end - position);
+  const isSmall = outlet.isSlow || isFirstOfMore === true || end - position <= BUFFER_BYTES.small;
+  const buffer = buffers.take(isSmall);
   try {
     const { bytesRead } = await file
       .read(buffer, 0, Math.min(buffer.length, end - position), position)

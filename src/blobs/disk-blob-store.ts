@@ -100,10 +100,21 @@ export class DiskBlobStore implements BlobStore {
   }
 
   #path(digest: Digest): string {
-    const hex = hexOf(digest);
-    return join(this.#root, algorithmOf(digest), hex.slice(0, 2), hex);
+    return join(this.#root, fileOf(digest));
   }
 }
+
+/** Below the directory of the layout. */
+function fileOf(digest: Digest): string {
+  const hex = hexOf(digest);
+  return join(algorithmOf(digest), hex.slice(0, 2), hex);
+}
+
+/** Where the blobs of a store in `root` are, for whoever else opens their files. */
+export const blobFiles = {
+  directory: (root: string) => join(root, LAYOUT),
+  fileOf,
+};
 
 class FileContent implements BlobContent {
   readonly size: number;

@@ -1,5 +1,6 @@
 /** Writing to someone who may be slow, and may go away at any moment. */
 import type { Writable } from 'node:stream';
+import { rawSocketOf, type RawSocket } from './raw-socket.ts';
 
 /** Whoever was being sent to has gone. Nobody's fault, and never an error of the store. */
 export class SinkClosedError extends Error {
@@ -24,6 +25,8 @@ export class Outlet implements Disposable {
   readonly #onClose = () => this.#interrupt?.(new SinkClosedError());
   readonly #now: () => number;
   #slowBytesLeft = 0;
+  #hasWritten = false;
+  #forgoesRawSocket = false;
 
   constructor(sink: Writable, now = () => performance.now()) {
     this.#sink = sink;
@@ -36,12 +39,30 @@ export class Outlet implements Disposable {
     return this.#slowBytesLeft > 0;
   }
 
+  get hasWritten(): boolean {
+    return this.#hasWritten;
+  }
+
+  /**
+   * Where bytes may be sent instead of being written, if there is such a place: never before the first write, for headers
+   * go out with that at the latest.
+   */
+  get rawSocket(): RawSocket | undefined {
+    return this.#hasWritten && !this.#forgoesRawSocket ? rawSocketOf(this.#sink) : undefined;
+  }
+
+  /** From now on everything is written. */
+  forgoRawSocket(): void {
+    this.#forgoesRawSocket = true;
+  }
+
   /** Resolves when the sink has taken the bytes: the buffer may then be used again. */
   async write(chunk: Uint8Array): Promise<void> {
     const startedAt = this.#now();
     await this.until((resolve, reject) => {
       this.#sink.write(chunk, (error) => (error ? reject(new SinkClosedError(error)) : resolve()));
     });
+    this.#hasWritten = true;
     const isSlow = this.#now() - startedAt > SLOW_MS;
     this.#slowBytesLeft = isSlow ? BURST_BYTES : Math.max(0, this.#slowBytesLeft - chunk.length);
   }

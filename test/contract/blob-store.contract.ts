@@ -25,7 +25,9 @@ async function put(
   return { digest, path };
 }
 
-async function read(content: BlobContent, range?: { start: number; end: number }): Promise<Buffer> {
+type Read = (content: BlobContent, range?: { start: number; end: number }) => Promise<Buffer>;
+
+async function readFromStream(...[content, range]: Parameters<Read>): Promise<Buffer> {
   const sink = new Collector();
   await content.sendTo(sink, range);
   return sink.bytes;
@@ -36,7 +38,12 @@ async function list(store: BlobStore): Promise<{ digest: Digest; size: number }[
   return found.sort((a, b) => (a.digest < b.digest ? -1 : 1));
 }
 
-export function blobStoreContract(name: string, open: () => Promise<OpenedBlobStore>): void {
+/** @param read how its bytes get to somebody */
+export function blobStoreContract(
+  name: string,
+  open: () => Promise<OpenedBlobStore>,
+  read: Read = readFromStream,
+): void {
   describe(`${name} as a BlobStore`, () => {
     it('knows nothing of a digest that it was never given', async () => {
       await using opened = await open();

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { FOR_ALL } from './for-all.ts';
 import type { LogLine } from './mirror.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -152,6 +153,7 @@ export function serveEnv({ upstreamUrl, env }: Pick<ServeOptions, 'upstreamUrl' 
     ENTREPOT_UPSTREAM_URL: upstreamUrl,
     ENTREPOT_CACHE_MAX_SIZE: '1GiB',
     ENTREPOT_LOG_LEVEL: 'debug',
+    ...FOR_ALL,
     ...env,
   };
 }

@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { startApp, type App, type AppOverrides } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
+import { FOR_ALL } from './for-all.ts';
 import { tempDir } from './temp-dir.ts';
 
 export interface MirrorOptions extends AppOverrides {
@@ -46,13 +47,17 @@ export async function startMirror(options: MirrorOptions): Promise<RunningMirror
       ENTREPOT_SHUTDOWN_GRACE: '5s',
       // What upstream does not have may be there for the next request of a test.
       ENTREPOT_MISS_TTL: '0s',
+      ...FOR_ALL,
       ...options.env,
     },
     readFile: (path) => readFileSync(path, 'utf8'),
   });
   const log: LogLine[] = [];
   const destination = new PassThrough();
-  destination.on('data', (line: Buffer) => log.push(JSON.parse(line.toString()) as LogLine));
+  // Workers' lines come several at once.
+  destination.on('data', (lines: Buffer) => {
+    for (const line of lines.toString().trimEnd().split('\n')) log.push(JSON.parse(line) as LogLine);
+  });
   const app = await startApp(
     config,
     '0.0.0-test',

@@ -1,6 +1,7 @@
 /** The mirror under test, as its own process with its own data. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FOR_ALL } from '../../support/for-all.ts';
 import type { Daemon } from './daemon.ts';
 import { freePort } from './free-port.ts';
 import { answers, type NetworkHost } from './network.ts';
@@ -78,6 +79,7 @@ export class Mirror {
         ENTREPOT_TAG_TTL: this.#options.tagTtl ?? '1h',
         ENTREPOT_CACHE_MAX_SIZE: '20GiB',
         ENTREPOT_LOG_LEVEL: 'debug',
+        ...FOR_ALL,
         ...this.#options.settings,
       },
       machine: { hostname: 'mirror', network },

@@ -11,7 +11,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 const KIB = 1024;
 
 describe('sendChunk', () => {
-  it('sends 256 KiB at a time, 32 KiB to a receiver that lets it wait, and 256 KiB again when it no longer does', async () => {
+  it('sends 512 KiB at a time, 32 KiB to a receiver that lets it wait, and 512 KiB again when it no longer does', async () => {
     await using directory = await tempDir();
     const path = join(directory.path, 'file');
     const bytes = randomBytes('chunks', 6 * KIB * KIB + 1);
@@ -35,9 +35,9 @@ describe('sendChunk', () => {
       position += await sendChunk(file, outlet, buffers, position, bytes.length);
     }
 
-    const large = (count: number) => Array.from({ length: count }, () => 256 * KIB);
+    const large = (count: number) => Array.from({ length: count }, () => 512 * KIB);
     const small = (count: number) => Array.from({ length: count }, () => 32 * KIB);
-    expect(lengths).toEqual([...large(2), ...small(128), ...large(6), 1]);
+    expect(lengths).toEqual([...large(2), ...small(128), ...large(2), 1]);
     expect(Buffer.concat(received).equals(bytes)).toBe(true);
   });
 });
@@ -45,21 +45,30 @@ describe('sendChunk', () => {
 describe('BufferPool', () => {
   it('gives out again what it was given, each size to whom it fits', () => {
     const pool = new BufferPool();
-    const [large, small] = [pool.take('large'), pool.take('small')];
-    expect([large.length, small.length]).toEqual([256 * KIB, 32 * KIB]);
+    const [large, small] = [pool.take(false), pool.take(true)];
+    expect([large.length, small.length]).toEqual([512 * KIB, 32 * KIB]);
     pool.give(large);
     pool.give(small);
-    expect(pool.take('small')).toBe(small);
-    expect(pool.take('large')).toBe(large);
-    expect(pool.take('large')).not.toBe(large);
+    expect(pool.take(true)).toBe(small);
+    expect(pool.take(false)).toBe(large);
+    expect(pool.take(false)).not.toBe(large);
   });
 
-  it('keeps no more than so many of each size', () => {
-    const pool = new BufferPool(1);
-    const [first, second] = [pool.take('small'), pool.take('small')];
-    pool.give(first);
+  it('has only so many large ones at once, and medium ones beyond', () => {
+    const pool = new BufferPool({ maxLarge: 1 });
+    const [first, second] = [pool.take(false), pool.take(false)];
+    expect([first.length, second.length]).toEqual([512 * KIB, 128 * KIB]);
     pool.give(second);
-    expect(pool.take('small')).toBe(first);
-    expect(pool.take('small')).not.toBe(second);
+    expect(pool.take(false)).toBe(second);
+    pool.give(first);
+    expect(pool.take(false)).toBe(first);
+  });
+
+  it('keeps no more than so many of those that are not large', () => {
+    const pool = new BufferPool({ maxLarge: 1 });
+    const given = [pool.take(true), pool.take(true), pool.take(true)];
+    for (const buffer of given) pool.give(buffer);
+    const taken = new Set([pool.take(true), pool.take(true), pool.take(true)]);
+    expect(given.filter((buffer) => taken.has(buffer))).toHaveLength(2);
   });
 });
