@@ -38,8 +38,8 @@ export class SharedHandle {
   }
 
   /** Resolves to how many bytes were written: not all where the disk is nearly full. */
-  async write(chunks: readonly Uint8Array[], position: number): Promise<number> {
-    return (await this.inTime(this.file.writev(chunks, position))).bytesWritten;
+  async write(bytes: Uint8Array, position: number): Promise<number> {
+    return (await this.inTime(this.file.write(bytes, 0, bytes.length, position))).bytesWritten;
   }
 
   /** Waits for something that the writer wants of the disk, but not for ever. */

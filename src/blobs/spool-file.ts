@@ -3,11 +3,12 @@
  * follow at their own pace and offset. The last byte stays back until the digest is known to match.
  */
 import { rm } from 'node:fs/promises';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import type { ByteRange } from '../lib/byte-range.ts';
+import type { ByteSource } from '../lib/byte-source.ts';
 import { Outlet } from '../lib/outlet.ts';
 import { DigestHasher, type Digest } from '../oci/digest.ts';
-import { bytesIn, drain, writeAll, type DrainOptions } from './appending.ts';
+import { drain, writeAll, type DrainOptions } from './appending.ts';
 import type { BlobContent, VerifiedFile } from './blob-store.ts';
 import { sendChunk, type BufferPool } from './buffers.ts';
 import { Checkpoints, provenPrefixes, readCheckpoints } from './checkpoints.ts';
@@ -103,26 +104,31 @@ export class SpoolFile implements AsyncDisposable {
    * place for it or the disk does not take it: what came before stays, and more may be appended, unless the disk hangs.
    * The file fails, for its readers too, with ContentMismatchError when the source has too many bytes.
    */
-  async append(source: Readable, options: AppendOptions): Promise<void> {
-    await drain(source, (chunks) => this.#write(chunks, options), options);
+  async append(source: ByteSource, options: AppendOptions): Promise<void> {
+    await drain(source, (piece) => this.#write(piece, options), options);
   }
 
-  async #write(chunks: readonly Uint8Array[], { admit }: AppendOptions): Promise<void> {
+  async #write(piece: Uint8Array, { admit }: AppendOptions): Promise<void> {
     if (this.#state instanceof Error) throw this.#state;
     if (this.#unrestored) throw new Error('a partial file has to be restored before it grows');
-    const length = this.#bytesWritten + bytesIn(chunks);
+    const length = this.#bytesWritten + piece.length;
     if (this.size === undefined && admit && !(await admit(length))) {
       throw this.#writeError(new Error('the cache has no room for more of it'));
     }
     if (this.size !== undefined && length > this.size) {
       throw this.#mismatch(`the body has more than the ${this.size} bytes announced`);
     }
+    // Of its own until the piece is written: a reader that fails meanwhile asks what is there by now.
+    const hasher = this.#hasher.copy();
+    const written = writeAll(this.#handle, piece, this.#bytesWritten);
+    // While the disk is at it.
+    hasher.update(piece);
     try {
-      await writeAll(this.#handle, chunks, this.#bytesWritten);
+      await written;
     } catch (cause) {
       throw this.#writeError(cause);
     }
-    for (const chunk of chunks) this.#hasher.update(chunk);
+    this.#hasher = hasher;
     this.#bytesWritten = length;
     if (this.#checkpoints.isDue(length)) this.#checkpoints.add(this.prefix());
     this.#readers.wakeAll();

@@ -116,7 +116,7 @@ class Passage {
     const { source, size, prefix } = this.#options;
     const before = this.#position;
     let skip = before - offset;
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    for await (const chunk of body) {
       source.countBytes(chunk.length);
       const fresh = chunk.subarray(Math.min(skip, chunk.length));
       skip -= chunk.length - fresh.length;
@@ -159,7 +159,7 @@ class Passage {
     }
     if (wanted.length === 0) return;
     if (this.#last) await this.#outlet.write(this.#last);
-    this.#last = wanted.slice(-1);
+    this.#last = Uint8Array.from(wanted.subarray(-1));
     if (wanted.length > 1) await this.#outlet.write(wanted.subarray(0, -1));
   }
 }

@@ -1,5 +1,5 @@
 /** Reads a body into memory, never more of it than allowed, whatever its Content-Length says. */
-import type { Readable } from 'node:stream';
+import type { ByteSource } from '../lib/byte-source.ts';
 
 export interface BoundedRead {
   /** The body, or its beginning. */
@@ -9,11 +9,11 @@ export interface BoundedRead {
 }
 
 /** Fails as the body does. */
-export async function readBounded(body: Readable, maxBytes: number): Promise<BoundedRead> {
+export async function readBounded(body: ByteSource, maxBytes: number): Promise<BoundedRead> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
+  for await (const chunk of body) {
+    chunks.push(Buffer.from(chunk));
     length += chunk.length;
     // Leaving the loop destroys the body.
     if (length > maxBytes) return { bytes: Buffer.concat(chunks, maxBytes), isComplete: false };

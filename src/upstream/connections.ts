@@ -1,8 +1,11 @@
 /** The connections to all hosts of an upstream, on undici: bounded for each, with timeouts, used again, HTTP/1.1. */
 import { Agent, errors, type Dispatcher } from 'undici';
 import { untilAborted } from '../lib/single-flight.ts';
-import { guardedConnector, type ConnectorOptions } from './guarded-connector.ts';
+import { dispatchBlob, type RawAnswer } from './dispatch-blob.ts';
+import { pieceBuffers } from './gathered-body.ts';
+import { guardedConnector, type ConnectorOptions, type OwnNetworks } from './guarded-connector.ts';
 import type { HttpRequest } from './http-answer.ts';
+import { ReadBuffers } from './read-buffers.ts';
 
 export interface ConnectionsOptions extends ConnectorOptions {
   /** At once, per origin, for blobs; short questions have some of their own, never more than that. */
@@ -16,7 +19,7 @@ export interface ConnectionsOptions extends ConnectorOptions {
 /** A request on its way. */
 export interface Sent {
   /** Fails as undici does, or with the signal's reason. */
-  readonly answer: Promise<Dispatcher.ResponseData>;
+  readonly answer: Promise<RawAnswer>;
   /** Whether it waits, or waited to its end, for others of ours to be done with their connections. */
   isQueued(): boolean;
 }
@@ -28,10 +31,12 @@ export class Connections {
   readonly #blobs: Agent;
   readonly #questions: Agent;
   readonly #userAgent: string;
+  readonly #reads = new ReadBuffers();
+  readonly #pieces = pieceBuffers();
 
   constructor(options: ConnectionsOptions) {
-    const connect = guardedConnector(options);
-    const agent = (connections: number) =>
+    const networks: OwnNetworks = new Set();
+    const agent = (connections: number, connect: ReturnType<typeof guardedConnector>) =>
       new Agent({
         connections,
         connect,
@@ -39,26 +44,30 @@ export class Connections {
         bodyTimeout: options.bodyTimeoutMs,
         allowH2: false,
       });
-    this.#blobs = agent(options.maxConnections);
-    this.#questions = agent(Math.min(options.maxConnections, MAX_QUESTION_CONNECTIONS));
+    const { maxConnections } = options;
+    this.#blobs = agent(maxConnections, guardedConnector(options, networks, this.#reads.socketOptions));
+    const forQuestions = Math.min(maxConnections, MAX_QUESTION_CONNECTIONS);
+    this.#questions = agent(forQuestions, guardedConnector(options, networks));
     this.#userAgent = options.userAgent;
   }
 
   send({ kind, method, url, headers, signal }: HttpRequest): Sent {
-    const agent = kind === 'blob' && method === 'GET' ? this.#blobs : this.#questions;
+    const isForBlob = kind === 'blob' && method === 'GET';
+    const agent = isForBlob ? this.#blobs : this.#questions;
     const options: Dispatcher.RequestOptions = {
       origin: url.origin,
       path: url.pathname + url.search,
       method,
       headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': this.#userAgent },
-      signal: signal ?? null,
       // undici would close the connection behind every HEAD, and tags are revalidated by HEAD.
       reset: false,
     };
     let isOnConnection = false;
-    const dispatcher = telling(agent, () => (isOnConnection = true));
+    const onConnection = () => void (isOnConnection = true);
     const ask = () => {
-      const answer = dispatcher.request(options);
+      const answer = isForBlob
+        ? dispatchBlob(agent, options, { reads: this.#reads, pieces: this.#pieces, signal, onConnection })
+        : request(telling(agent, onConnection), { ...options, signal: signal ?? null });
       // undici looks at the signal only once the request has a connection: without this it would wait on.
       return signal === undefined ? answer : untilAborted(answer, signal);
     };
@@ -90,4 +99,11 @@ function telling(agent: Agent, onConnection: () => void): Dispatcher {
     };
     return dispatch(options, handler);
   });
+}
+
+async function request(dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<RawAnswer> {
+  const answer = await dispatcher.request(options);
+  // destroy() is an error to undici's bodies, even without one: nobody should have to listen for it.
+  answer.body.on('error', () => undefined);
+  return answer;
 }

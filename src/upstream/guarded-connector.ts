@@ -3,7 +3,7 @@
  * once for each connection, and what was checked is what is dialled: a second lookup could say something else.
  */
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction, type OnReadOpts } from 'node:net';
 import { buildConnector } from 'undici';
 import { isListed, mayLeadTo, networkOf, type Network } from './address-policy.ts';
 
@@ -31,6 +31,18 @@ export class RefusedAddressError extends Error {
   }
 }
 
+/** Of Node's sockets. */
+export interface SocketOptions {
+  readonly onread?: OnReadOpts;
+  readonly highWaterMark?: number;
+}
+
+/**
+ * Where the upstream's own name ever led, for all of its connectors. All of them must agree to what is further in: who
+ * sends us there from outside has had an address outside, and no later answer of his DNS takes that back.
+ */
+export type OwnNetworks = Set<Network>;
+
 /** What of the addresses found may be dialled. */
 type Sift = (found: readonly LookupAddress[]) => readonly LookupAddress[];
 
@@ -38,20 +50,18 @@ type Sift = (found: readonly LookupAddress[]) => readonly LookupAddress[];
  * How a host is treated depends on its origin alone: undici's pools are an origin's each, so none of them holds both
  * checked and unchecked connections.
  */
-export function guardedConnector(options: ConnectorOptions): buildConnector.connector {
-  /**
-   * Where the upstream's own name ever led. All of them must agree to what is further in: who sends us there from
-   * outside has had an address outside, and no later answer of his DNS takes that back.
-   */
-  const networks = new Set<Network>();
-  const own = connectorThrough(options, (found) => {
+export function guardedConnector(
+  options: ConnectorOptions,
+  networks: OwnNetworks,
+  sockets: SocketOptions = {},
+): buildConnector.connector {
+  const through = (sift: Sift) => connectorThrough(options, sift, sockets);
+  const own = through((found) => {
     for (const { address } of found) networks.add(networkOf(address));
     return found;
   });
-  const listed = connectorThrough(options, (found) => found);
-  const checked = connectorThrough(options, (found) =>
-    found.filter(({ address }) => mayLeadTo(networkOf(address), networks)),
-  );
+  const listed = through((found) => found);
+  const checked = through((found) => found.filter(({ address }) => mayLeadTo(networkOf(address), networks)));
   return (target, callback) => {
     const url = new URL(`${target.protocol}//${target.host ?? target.hostname}`);
     const isConfigured = isListed(url, options.allowedRedirects) || isListed(url, options.allowedRealms);
@@ -60,8 +70,13 @@ export function guardedConnector(options: ConnectorOptions): buildConnector.conn
   };
 }
 
-function connectorThrough(options: ConnectorOptions, sift: Sift): buildConnector.connector {
+function connectorThrough(
+  options: ConnectorOptions,
+  sift: Sift,
+  sockets: SocketOptions,
+): buildConnector.connector {
   const connect = buildConnector({
+    ...sockets,
     timeout: options.connectTimeoutMs,
     allowH2: false,
     lookup: lookupThrough(options.lookup ?? systemLookup, sift),

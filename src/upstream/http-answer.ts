@@ -1,5 +1,5 @@
 /** What a host answered to one request, and what can be made of it: its body, bounded, or an UpstreamError. */
-import type { Readable } from 'node:stream';
+import type { ByteSource } from '../lib/byte-source.ts';
 import { readBounded } from './bounded-read.ts';
 import { parseRetryAfter } from './rate-limit.ts';
 import { UpstreamError, type UpstreamFailure } from './upstream.ts';
@@ -22,7 +22,7 @@ export interface HttpAnswer {
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Only a 2xx to a GET has its body left: to be read to its end, or destroyed. */
-  readonly body: Readable;
+  readonly body: ByteSource;
   /** How the body of any other answer began. */
   readonly text: string;
 }

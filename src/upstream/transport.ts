@@ -2,10 +2,12 @@
  * One HTTP request to one host: no compression, no redirects, and nothing sent to a host that does not answer or wants
  * no more. What an answer means is for others.
  */
-import { errors, type Dispatcher } from 'undici';
+import { errors } from 'undici';
+import type { ByteSource } from '../lib/byte-source.ts';
 import { readBounded } from './bounded-read.ts';
 import { Circuits, type Attempt, type CircuitChange } from './circuits.ts';
 import { Connections, type ConnectionsOptions } from './connections.ts';
+import type { RawAnswer } from './dispatch-blob.ts';
 import { RefusedAddressError } from './guarded-connector.ts';
 import {
   failed,
@@ -69,13 +71,11 @@ export class Transport {
   /** Resolves with whatever the host answers. @throws UpstreamError where it does not, or the signal's reason */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const { statusCode: status, headers, body } = await this.#admitted(request);
-    // destroy() is an error to undici's bodies, even without one: nobody should have to listen for it.
-    body.on('error', () => undefined);
     const isSuccess = status >= 200 && status < 300;
     const encoding = headers['content-encoding'] ?? 'identity';
     if (isSuccess && encoding !== 'identity') {
       body.destroy();
-      throw failed(request, 'protocol', `the answer has a Content-Encoding (${String(encoding)})`);
+      throw failed(request, 'protocol', `the answer has a Content-Encoding (${encoding})`);
     }
     const text = isSuccess && request.method === 'GET' ? '' : await beginningOf(body);
     request.signal?.throwIfAborted();
@@ -88,7 +88,7 @@ export class Transport {
   }
 
   /** Asks, unless it is known to be in vain, and remembers how that went. */
-  async #admitted(request: HttpRequest): Promise<Dispatcher.ResponseData> {
+  async #admitted(request: HttpRequest): Promise<RawAnswer> {
     const pausedSeconds = this.#pauses.secondsLeft(request);
     if (pausedSeconds !== undefined) {
       this.#observe(eventOf(request, { failure: 'paused' }));
@@ -107,20 +107,21 @@ export class Transport {
       });
     }
     const answer = await this.#observed(request, attempt);
-    judge(attempt, request, answer.statusCode);
-    if (answer.statusCode === 429) {
+    const isOfAnother = speaksOfAnother(answer);
+    judge(attempt, request, isOfAnother ? 200 : answer.statusCode);
+    if (answer.statusCode === 429 && !isOfAnother) {
       const seconds = parseRetryAfter(headerOf(answer, 'retry-after'), this.#now());
       if (seconds !== undefined) this.#pauses.begin(request, seconds);
     }
     return answer;
   }
 
-  async #observed(request: HttpRequest, attempt: Attempt): Promise<Dispatcher.ResponseData> {
+  async #observed(request: HttpRequest, attempt: Attempt): Promise<RawAnswer> {
     const startedAt = performance.now();
     const observe = (outcome: Outcome) =>
       this.#observe(eventOf(request, outcome, performance.now() - startedAt));
     const sent = this.#connections.send(request);
-    let answer: Dispatcher.ResponseData;
+    let answer: RawAnswer;
     try {
       answer = await sent.answer;
     } catch (cause) {
@@ -153,6 +154,14 @@ function judge(attempt: Attempt, request: HttpRequest, status: number): void {
   else attempt.succeed();
 }
 
+/**
+ * A mirror like this one, as our upstream, says by it (RFC 9209) that it is well, and that what stands behind it is not:
+ * what it has cached can be asked for all the same. Of a CDN it would say nothing of the kind.
+ */
+function speaksOfAnother(answer: RawAnswer): boolean {
+  return /(^|,\s*)entrepot;\s*error=/.test(headerOf(answer, 'proxy-status') ?? '');
+}
+
 function eventOf(
   { kind, method, url }: HttpRequest,
   { status, failure }: Outcome,
@@ -162,7 +171,7 @@ function eventOf(
 }
 
 /** Of a body that says why there is no other; where it breaks off, what came of it does as well. */
-async function beginningOf(body: Dispatcher.ResponseData['body']): Promise<string> {
+async function beginningOf(body: ByteSource): Promise<string> {
   try {
     return (await readBounded(body, MAX_ERROR_BYTES)).bytes.toString('utf8');
   } catch {

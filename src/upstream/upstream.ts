@@ -1,5 +1,5 @@
 /** The port to someone else's registry. `undefined` means that upstream says it does not exist. */
-import type { Readable } from 'node:stream';
+import type { ByteSource } from '../lib/byte-source.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ReferrerDescriptor } from '../oci/manifest.ts';
 import type { Reference, RepositoryName } from '../oci/reference.ts';
@@ -44,7 +44,7 @@ export interface UpstreamBlob {
   /** Where in the blob the body starts: the offset asked for, or 0 where upstream does not do ranges. */
   readonly offset: number;
   /** To be read to its end or destroyed; fails when the connection breaks or falls silent. */
-  readonly body: Readable;
+  readonly body: ByteSource;
 }
 
 /** What the upstream's RateLimit headers said last (Docker Hub counts GETs of manifests, not HEADs). */

@@ -208,17 +208,19 @@ describe('SpoolFile', () => {
       await file.verify();
     }));
 
-  it('ends an append that is aborted, and its source with it', () =>
+  it.each(['before', 'while'])('ends an append that is aborted %s it runs, and its source with it', (when) =>
     withSpool(async (spool) => {
       await using file = await spool.create(digest, SIZE);
       const abort = new AbortController();
       const source = new PassThrough();
       const closed = new Promise((resolve) => source.once('close', resolve));
+      if (when === 'before') abort.abort(new Error('enough'));
       const appended = file.append(source, { signal: abort.signal });
       abort.abort(new Error('enough'));
       await expect(appended).rejects.toThrow('enough');
       await closed;
-    }));
+    }),
+  );
 
   it('asks before it grows where the size is not known, and stops when there is no room', () =>
     withSpool(async (spool) => {

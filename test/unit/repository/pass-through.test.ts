@@ -1,11 +1,13 @@
 import { PassThrough as Pipe, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { ContentMismatchError } from '../../../src/blobs/spool.ts';
+import type { ByteSource } from '../../../src/lib/byte-source.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { BlobSource } from '../../../src/repository/blob-source.ts';
 import { PassThrough, type PassThroughOptions } from '../../../src/repository/pass-through.ts';
 import type { UpstreamBlob } from '../../../src/upstream/upstream.ts';
 import { repositoryKey, upstreamOf } from '../../support/blob-mirror.ts';
+import { inOnePlace } from '../../support/bodies.ts';
 import { randomBytes } from '../../support/images.ts';
 import { Collector } from '../../support/sinks.ts';
 
@@ -14,10 +16,10 @@ const bytes = randomBytes('pass', SIZE);
 const digest = digestOf(bytes);
 
 /** In pieces that no boundary of a test falls on. */
-function bodyOf(sent: Buffer): Readable {
+function bodyOf(sent: Buffer): ByteSource {
   const pieces: Buffer[] = [];
   for (let start = 0; start < sent.length; start += 7001) pieces.push(sent.subarray(start, start + 7001));
-  return Readable.from(pieces, { objectMode: false });
+  return inOnePlace(pieces);
 }
 
 function* cutAfter(sent: Buffer, count: number): Iterable<Buffer> {

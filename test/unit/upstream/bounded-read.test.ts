@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { readBounded } from '../../../src/upstream/bounded-read.ts';
+import { inOnePlace } from '../../support/bodies.ts';
 
-const chunks = (...texts: string[]) => Readable.from(texts.map((text) => Buffer.from(text)));
+const chunks = (...texts: string[]) => inOnePlace(texts.map((text) => Buffer.from(text)));
 
 describe('readBounded', () => {
   it('reads a body that is as long as allowed', async () => {

@@ -1,9 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { RegistryUpstream } from '../../../src/upstream/registry-upstream.ts';
+import { bytesOf } from '../../support/bodies.ts';
 import { errorReply, redirectTo } from '../../support/scripted-upstream-reply.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import {
@@ -79,7 +79,7 @@ const at = (host: string) => `http://${host}:${portOf(other)}/v2/${REPOSITORY}/b
 async function follow(location: string, asked = digest): Promise<Buffer> {
   registry.reply({ kind: 'blob' }, redirectTo(location));
   const blob = await upstream.fetchBlob(REPOSITORY, asked, 0, never());
-  return buffer(blob!.body);
+  return bytesOf(blob!.body);
 }
 
 describe('a redirect', () => {

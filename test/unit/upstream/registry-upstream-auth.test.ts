@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { credentialsFrom } from '../../../src/upstream/credentials.ts';
 import type { ExchangeEvent } from '../../../src/upstream/transport.ts';
+import { bytesOf } from '../../support/bodies.ts';
 import { errorReply, jsonReply, redirectTo, type Reply } from '../../support/scripted-upstream-reply.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import {
@@ -161,7 +162,7 @@ describe('Bearer authentication', () => {
     await using its = await connected({ credentials: ACCOUNT }, { credentials: passwordOf(ACCOUNT) });
     its.registry.makePrivate(REPOSITORY);
     const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, never());
-    await blob?.body.resume().toArray();
+    await bytesOf(blob!.body);
     expect(its.registry.requests.find(({ kind }) => kind === 'token')?.headers.authorization).toBe(BASIC);
     expect(sent(its)).toEqual([undefined, expect.stringMatching(/^Bearer token-/)]);
     const cdn = its.registry.requests.find(({ kind }) => kind === 'cdn')!;
@@ -305,7 +306,7 @@ describe('a token of our own', () => {
   it('goes to the upstream, unasked, and neither to its token service nor to its CDN', async () => {
     await using its = await connected({ auth: 'none' }, { credentials: tokenOf('abc') });
     const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, never());
-    await blob?.body.resume().toArray();
+    await bytesOf(blob!.body);
     expect(sent(its)).toEqual(['Bearer abc']);
     expect(its.registry.requests.find(({ kind }) => kind === 'cdn')?.headers.authorization).toBeUndefined();
   });

@@ -1,6 +1,6 @@
-import { buffer, text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../../src/oci/digest.ts';
+import { bytesOf } from '../../support/bodies.ts';
 import { randomBytes } from '../../support/images.ts';
 import { ScriptedUpstream } from '../../support/scripted-upstream.ts';
 import { errorReply, htmlPage, redirectTo } from '../../support/scripted-upstream-reply.ts';
@@ -36,7 +36,7 @@ describe.each([
   it('gives the whole blob', async () => {
     const blob = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
     expect(blob).toMatchObject({ size: BYTES.length, offset: 0 });
-    expect((await buffer(blob.body)).equals(BYTES)).toBe(true);
+    expect((await bytesOf(blob.body)).equals(BYTES)).toBe(true);
     const [asked] = its.registry.requests.filter((request) => request.kind === source.kind).slice(-1);
     expect(asked?.headers.range).toBeUndefined();
   });
@@ -44,21 +44,21 @@ describe.each([
   it('gives the rest of it, from an offset on', async () => {
     const blob = (await its.upstream.fetchBlob(REPOSITORY, digest, 150_000, never()))!;
     expect(blob).toMatchObject({ size: BYTES.length, offset: 150_000 });
-    expect((await buffer(blob.body)).equals(BYTES.subarray(150_000))).toBe(true);
+    expect((await bytesOf(blob.body)).equals(BYTES.subarray(150_000))).toBe(true);
   });
 
   it('says so where it gives all of it instead', async () => {
     its.registry.fault(source, { ignoresRange: true });
     const blob = (await its.upstream.fetchBlob(REPOSITORY, digest, 150_000, never()))!;
     expect(blob).toMatchObject({ size: BYTES.length, offset: 0 });
-    expect((await buffer(blob.body)).equals(BYTES)).toBe(true);
+    expect((await bytesOf(blob.body)).equals(BYTES)).toBe(true);
   });
 
   it('knows no size where upstream tells none', async () => {
     its.registry.fault(source, { headers: { 'content-length': undefined } });
     const blob = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
     expect(blob.size).toBeUndefined();
-    expect((await buffer(blob.body)).equals(BYTES)).toBe(true);
+    expect((await bytesOf(blob.body)).equals(BYTES)).toBe(true);
   });
 
   it.each(['bytes 0-199999/200000', 'bytes 149999-199999/200000', 'pages 1-2/3', undefined])(
@@ -84,7 +84,7 @@ describe.each([
   it('refuses what somebody compressed, and asks for nothing of the kind', async () => {
     its.registry.fault(source, { gzip: true });
     const blob = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
-    expect((await buffer(blob.body)).equals(BYTES)).toBe(true);
+    expect((await bytesOf(blob.body)).equals(BYTES)).toBe(true);
     its.registry.fault(source, { headers: { 'content-encoding': 'gzip' } });
     await expect(its.upstream.fetchBlob(REPOSITORY, digest, 0, never())).rejects.toMatchObject(
       failure('protocol', /Content-Encoding/),
@@ -96,7 +96,7 @@ describe.each([
     its.registry.fault(source, { cut: { by, afterBytes: 100_000 } });
     const { body } = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
     gate.release();
-    await expect(buffer(body)).rejects.toThrow();
+    await expect(bytesOf(body)).rejects.toThrow();
   });
 
   it('fails in the body where that falls silent', async () => {
@@ -104,14 +104,14 @@ describe.each([
     const digest = its.registry.pushBlob(REPOSITORY, BYTES);
     its.registry.fault(source, { stall: { afterBytes: 100_000 } });
     const { body } = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
-    await expect(buffer(body)).rejects.toMatchObject({ code: 'UND_ERR_BODY_TIMEOUT' });
+    await expect(bytesOf(body)).rejects.toMatchObject({ code: 'UND_ERR_BODY_TIMEOUT' });
   });
 
   it('ends the body when its signal is aborted', async () => {
     its.registry.fault(source, { stall: { afterBytes: 100_000 } });
     const leaver = new AbortController();
     const { body } = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, leaver.signal))!;
-    const reading = buffer(body);
+    const reading = bytesOf(body);
     leaver.abort(new Error('gone'));
     await expect(reading).rejects.toThrow('gone');
   });
@@ -119,9 +119,8 @@ describe.each([
   it('may be given up by whoever got it, who need not listen', async () => {
     its.registry.fault(source, { stall: { afterBytes: 100_000 } });
     const { body } = (await its.upstream.fetchBlob(REPOSITORY, digest, 0, never()))!;
-    const closed = new Promise((resolve) => body.once('close', resolve));
     body.destroy();
-    await closed;
+    await expect(bytesOf(body)).rejects.toThrow();
   });
 
   it('has nothing where there is nothing', async () => {
@@ -144,7 +143,7 @@ describe('the redirects of RegistryUpstream', () => {
       ),
     );
     const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, never());
-    expect(await buffer(blob!.body)).toEqual(Buffer.from(IMAGE.config.bytes));
+    expect(await bytesOf(blob!.body)).toEqual(Buffer.from(IMAGE.config.bytes));
   });
 
   it('end after five', async () => {
@@ -165,7 +164,7 @@ describe('the redirects of RegistryUpstream', () => {
     its.registry.reply({ kind: 'other' }, { status: 200, body: Buffer.from('bytes') });
     // The double asks for a token at that path as well, and would not get as far without one.
     const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, never());
-    expect(await text(blob!.body)).toBe('bytes');
+    expect((await bytesOf(blob!.body)).toString()).toBe('bytes');
     const redirected = its.registry.requests.find(({ kind }) => kind === 'other');
     expect(redirected?.headers.authorization).toMatch(/^Bearer token-/);
   });

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { parseRepositoryName } from '../../../src/oci/reference.ts';
 import { within } from '../../../src/repository/deadline.ts';
 import type { CircuitChange } from '../../../src/upstream/circuits.ts';
 import type { ExchangeEvent } from '../../../src/upstream/transport.ts';
 import { UpstreamError, type Upstream } from '../../../src/upstream/upstream.ts';
+import { bytesOf } from '../../support/bodies.ts';
 import { movableClock } from '../../support/clock.ts';
 import type { ScriptedUpstreamOptions } from '../../support/scripted-upstream.ts';
 import { errorReply } from '../../support/scripted-upstream-reply.ts';
@@ -318,9 +318,9 @@ describe('not to answer', () => {
     await failTimes(4, () => within(20, never(), (until) => fetchBlob(its, until)));
     expect(its.changes).toEqual([]);
     gate.release();
-    expect(await buffer(blob!.body)).toHaveLength(IMAGE.config.bytes.length);
+    expect(await bytesOf(blob!.body)).toHaveLength(IMAGE.config.bytes.length);
     const next = await fetchBlob(its);
-    expect(await buffer(next!.body)).toHaveLength(IMAGE.config.bytes.length);
+    expect(await bytesOf(next!.body)).toHaveLength(IMAGE.config.bytes.length);
     expect(its.registry.count()).toBe(2);
   });
 

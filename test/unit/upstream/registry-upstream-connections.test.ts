@@ -1,10 +1,10 @@
 import { getEventListeners, once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { RegistryUpstream } from '../../../src/upstream/registry-upstream.ts';
 import type { ExchangeEvent } from '../../../src/upstream/transport.ts';
+import { bytesOf } from '../../support/bodies.ts';
 import { IMAGE, REPOSITORY, TAG, connect, connected, failure, never, type Connected } from './connect.ts';
 
 const resolve = (its: Connected, signal = never()) => its.upstream.resolve(REPOSITORY, TAG, signal);
@@ -230,7 +230,7 @@ describe('an aborted signal', () => {
     await its.upstream.statBlob(REPOSITORY, IMAGE.config.digest, signal);
     const blob = await its.upstream.fetchBlob(REPOSITORY, IMAGE.config.digest, 0, signal);
     expect(getEventListeners(signal, 'abort')).toHaveLength(1);
-    await buffer(blob!.body);
+    await bytesOf(blob!.body);
     await new Promise(setImmediate);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
