@@ -28,7 +28,7 @@ const MINUTE_MS = 60_000;
 export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
   const { config, storage, space, log } = options;
   const jobs = new JobRunner(({ name }, err) => log.error({ err, job: name }, 'a job failed'));
-  const trim = { name: 'trim', run: () => space.trim() };
+  const trim = { name: 'trim', run: (signal: AbortSignal) => space.trim(signal) };
   jobs.start(trim, MINUTE_MS);
   const reserve = { name: 'reserve', run: () => storage.restoreReserve() };
   const expire = {

@@ -22,7 +22,11 @@ export class AccessRecorder {
   readonly #resolutionMs: number;
   readonly #clock: () => number;
   readonly #timer: NodeJS.Timeout;
-  readonly #notedAt = new LRUCache<Digest, number>({ max: MAX_REMEMBERED });
+  readonly #notedAt = new LRUCache<Digest, number>({
+    // Not `max`, for which the room would be taken from the start.
+    maxSize: MAX_REMEMBERED,
+    sizeCalculation: () => 1,
+  });
   /** By the second in which they were used: what was used first goes first, within one flush too. */
   #used = new Map<number, Set<Digest>>();
   #flushing: Promise<void> = Promise.resolve();

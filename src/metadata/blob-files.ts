@@ -10,12 +10,15 @@ export interface BlobFiles {
   list(): AsyncIterable<BlobRecord>;
 }
 
-/** Gives a row to each of them that has none; resolves to how many there are. */
+/**
+ * Gives a row to each of them that has none; resolves to how many there are.
+ * @param onBatch told how many it has seen so far; what it throws ends the work
+ */
 export async function recordFiles(
   store: MetadataStore,
   blobs: BlobFiles,
   now: number,
-  signal?: AbortSignal,
+  onBatch: (seen: number) => void,
 ): Promise<number> {
   let count = 0;
   let batch: BlobRecord[] = [];
@@ -23,9 +26,9 @@ export async function recordFiles(
     count += 1;
     batch.push(blob);
     if (batch.length < BATCH) continue;
-    signal?.throwIfAborted();
     await store.recordFound(batch, now);
     batch = [];
+    onBatch(count);
   }
   await store.recordFound(batch, now);
   return count;

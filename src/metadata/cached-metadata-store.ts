@@ -6,14 +6,15 @@ import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
 import type { RepositoryName, Tag } from '../oci/reference.ts';
 import { DigestCache } from './digest-cache.ts';
-import type {
-  BlobRecord,
-  Evicted,
-  EvictionCandidate,
-  MetadataStore,
-  RepositoryKey,
-  TagRecord,
-  Totals,
+import {
+  tagKey,
+  type BlobRecord,
+  type Evicted,
+  type EvictionCandidate,
+  type MetadataStore,
+  type RepositoryKey,
+  type TagRecord,
+  type Totals,
 } from './metadata-store.ts';
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
@@ -23,9 +24,16 @@ export class CachedMetadataStore implements MetadataStore {
   readonly #tags: DigestCache<TagRecord>;
   readonly #manifests: DigestCache<Manifest>;
   readonly #blobs: DigestCache<BlobRecord>;
+  readonly #onDropped: (key: string | undefined) => void;
 
-  constructor(store: MetadataStore, maxBytes = DEFAULT_MAX_BYTES) {
+  /** @param onDropped told, for whoever keeps what rests on it, of each digest and `tagKey` that is dropped, or of all */
+  constructor(
+    store: MetadataStore,
+    maxBytes = DEFAULT_MAX_BYTES,
+    onDropped: (key: string | undefined) => void = () => undefined,
+  ) {
     this.#store = store;
+    this.#onDropped = onDropped;
     const small = maxBytes / 8;
     this.#tags = new DigestCache(small, (record) => record.descriptor.digest);
     this.#blobs = new DigestCache(small, (blob) => blob.digest);
@@ -37,14 +45,14 @@ export class CachedMetadataStore implements MetadataStore {
   }
 
   findTag(repository: RepositoryKey, tag: Tag): Promise<TagRecord | undefined> {
-    return this.#tags.find(keyOf(repository, tag), () => this.#store.findTag(repository, tag));
+    return this.#tags.find(tagKey(repository, tag), () => this.#store.findTag(repository, tag));
   }
 
   async saveTag(repository: RepositoryKey, record: TagRecord): Promise<void> {
     try {
       await this.#store.saveTag(repository, record);
     } finally {
-      this.#tags.drop(keyOf(repository, record.tag));
+      this.#dropTag(repository, record.tag);
     }
   }
 
@@ -52,7 +60,7 @@ export class CachedMetadataStore implements MetadataStore {
     try {
       return await this.#store.forgetTag(repository, tag);
     } finally {
-      this.#tags.drop(keyOf(repository, tag));
+      this.#dropTag(repository, tag);
     }
   }
 
@@ -61,7 +69,7 @@ export class CachedMetadataStore implements MetadataStore {
   }
 
   findManifest(repository: RepositoryKey, digest: Digest): Promise<Manifest | undefined> {
-    return this.#manifests.find(keyOf(repository, digest), () =>
+    return this.#manifests.find(contentKey(repository, digest), () =>
       this.#store.findManifest(repository, digest),
     );
   }
@@ -92,7 +100,7 @@ export class CachedMetadataStore implements MetadataStore {
   }
 
   findBlob(repository: RepositoryKey, digest: Digest): Promise<BlobRecord | undefined> {
-    return this.#blobs.find(keyOf(repository, digest), () => this.#store.findBlob(repository, digest));
+    return this.#blobs.find(contentKey(repository, digest), () => this.#store.findBlob(repository, digest));
   }
 
   linkBlob(repository: RepositoryKey, blob: BlobRecord): Promise<void> {
@@ -130,6 +138,7 @@ export class CachedMetadataStore implements MetadataStore {
     } catch (error) {
       // What went before it failed is not known.
       for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.clear();
+      this.#onDropped(undefined);
       throw error;
     }
     for (const digest of [candidate.digest, ...evicted.manifests]) this.#drop(digest);
@@ -154,10 +163,16 @@ export class CachedMetadataStore implements MetadataStore {
 
   #drop(digest: Digest): void {
     for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.dropDigest(digest);
+    this.#onDropped(digest);
+  }
+
+  #dropTag(repository: RepositoryKey, tag: Tag): void {
+    const key = tagKey(repository, tag);
+    this.#tags.drop(key);
+    this.#onDropped(key);
   }
 }
 
-/** Names, tags and digests hold no space; an upstream may. */
-function keyOf(repository: RepositoryKey, rest: Tag | Digest): string {
-  return `${repository.name} ${rest} ${repository.upstream}`;
+function contentKey({ upstream, name }: RepositoryKey, digest: Digest): string {
+  return `${name} ${digest} ${upstream}`;
 }

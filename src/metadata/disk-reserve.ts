@@ -2,7 +2,7 @@
  * Room that is kept for the index: on a full disk SQLite can neither open a file in WAL mode nor write down that
  * something is deleted, and so nothing could ever be evicted.
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { rmSync, statSync, truncateSync } from 'node:fs';
 import { open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -48,9 +48,10 @@ export class DiskReserve {
 
 async function fill(path: string): Promise<void> {
   await using file = await open(path, 'w');
+  const piece = Buffer.alloc(PIECE_BYTES);
   // Not zeros: a file system that compresses would keep no room for them.
   for (let bytes = 0; bytes < RESERVE_BYTES; bytes += PIECE_BYTES) {
-    await file.writeFile(randomBytes(PIECE_BYTES));
+    await file.writeFile(randomFillSync(piece));
   }
 }
 

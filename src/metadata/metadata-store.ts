@@ -1,7 +1,8 @@
 /**
  * The port to everything that is known about content: which repository holds which manifest and blob, what tags
- * point to, sizes and last use. Each method is one whole transaction. `undefined` and `false` mean "not known";
- * a throw means that the store is broken. Times are milliseconds since the epoch.
+ * point to, sizes and last use. Each method is one whole transaction, but those that take or name many things: they
+ * give others a turn in between. `undefined` and `false` mean "not known"; a throw means that the store is broken.
+ * Times are milliseconds since the epoch.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
@@ -11,6 +12,11 @@ import type { RepositoryName, Tag } from '../oci/reference.ts';
 export interface RepositoryKey {
   readonly upstream: string;
   readonly name: RepositoryName;
+}
+
+/** One tag, as whoever keeps what rests on it names it. Names and tags hold no space; an upstream may. */
+export function tagKey({ upstream, name }: RepositoryKey, tag: Tag): string {
+  return `${name} ${tag} ${upstream}`;
 }
 
 export interface TagRecord {
@@ -85,8 +91,9 @@ export interface MetadataStore {
   /** The least recently used first; `skip` leaves out as many of them. */
   leastRecentlyUsed(limit: number, skip?: number): Promise<readonly EvictionCandidate[]>;
   /**
-   * Takes out a blob with the manifests that need it, or a manifest; with each manifest go the tags that point to
-   * it and the indexes that have no other manifest left here.
+   * Takes out a blob behind the manifests that need it, or a manifest; with each manifest go the tags that point to
+   * it and the indexes that have no other manifest left here. Not in one transaction: others get their turn, and
+   * where it fails some of that may have gone.
    */
   evict(candidate: Pick<EvictionCandidate, 'kind' | 'digest'>): Promise<Evicted>;
   totals(): Promise<Totals>;

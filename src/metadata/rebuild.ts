@@ -35,7 +35,9 @@ export async function rebuildIndex(
   clock: () => number = Date.now,
 ): Promise<RebuildCounts> {
   const counts = { blobs: 0, manifests: 0, tags: 0, links: 0, skipped: 0 };
-  counts.blobs = await recordFiles(target.bare, blobs, clock());
+  counts.blobs = await recordFiles(target.bare, blobs, clock(), (seen) => {
+    if (seen % PROGRESS_EVERY === 0) onProgress({ ...counts, blobs: seen });
+  });
   onProgress({ ...counts });
   let seen = 0;
   for await (const record of records.list()) {

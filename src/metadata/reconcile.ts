@@ -22,7 +22,7 @@ export async function reconcileIndex(
   signal?: AbortSignal,
 ): Promise<ReconcileCounts> {
   const before = await store.totals();
-  await recordFiles(store, blobs, clock(), signal);
+  await recordFiles(store, blobs, clock(), () => signal?.throwIfAborted());
   const recorded = Math.max(0, (await store.totals()).blobs - before.blobs);
   let forgotten = 0;
   for await (const { digest, size } of store.listBlobs()) {

@@ -3,7 +3,7 @@ import type { Database, Statement } from 'better-sqlite3';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobRecord, RepositoryKey } from './metadata-store.ts';
 import type { RecordAddress } from './record.ts';
-import { decodeDigest, encodeDigest } from './sqlite-digest.ts';
+import { decodeDigest, encodeDigest, keyAfter } from './sqlite-digest.ts';
 import {
   keyOf,
   RETURNING_REPOSITORY,
@@ -11,14 +11,22 @@ import {
   type SqliteRepositories,
 } from './sqlite-repositories.ts';
 
-const PAGE = 1000;
+/** Of its links, in one transaction: a layer that all stand on is in every repository. */
+const LINKS_AT_ONCE = 50;
+
+/** What went of a blob and, where that was the last of it, whether there was a row. */
+export interface RemovedBlobPart {
+  readonly addresses: readonly RecordAddress[];
+  readonly gone: { readonly wasKnown: boolean } | undefined;
+}
 
 export class SqliteBlobs {
   readonly #repositories: SqliteRepositories;
   readonly #find: Statement<[string, string, Buffer], { size: number }>;
   readonly #add: Statement<[Buffer, number, number]>;
   readonly #hold: Statement<[number, Buffer]>;
-  readonly #releaseAll: Statement<[Buffer], RepositoryRow>;
+  readonly #isKnown: Statement<[Buffer], { known: number }>;
+  readonly #release: Statement<[Buffer, Buffer, number], RepositoryRow>;
   readonly #remove: Statement<[Buffer]>;
   readonly #page: Statement<[Buffer, number], { digest: Buffer; size: number }>;
 
@@ -32,9 +40,11 @@ export class SqliteBlobs {
       WHERE upstream = ? AND name = ? AND held.digest = ?`);
     this.#add = db.prepare('INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
     this.#hold = db.prepare('INSERT INTO repository_blobs VALUES (?, ?) ON CONFLICT DO NOTHING');
-    this.#releaseAll = db.prepare(
-      `DELETE FROM repository_blobs WHERE digest = ? RETURNING ${RETURNING_REPOSITORY}`,
-    );
+    this.#isKnown = db.prepare('SELECT 1 AS known FROM blobs WHERE digest = ?');
+    this.#release = db.prepare(`
+      DELETE FROM repository_blobs
+      WHERE digest = ? AND repository_id IN (SELECT repository_id FROM repository_blobs WHERE digest = ? LIMIT ?)
+      RETURNING ${RETURNING_REPOSITORY}`);
     this.#remove = db.prepare('DELETE FROM blobs WHERE digest = ?');
     this.#page = db.prepare('SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?');
   }
@@ -45,17 +55,25 @@ export class SqliteBlobs {
   }
 
   /** The next ones in order of their digests. */
-  page(after: Digest | undefined): readonly BlobRecord[] {
-    const key = after === undefined ? Buffer.alloc(0) : encodeDigest(after);
-    return this.#page.all(key, PAGE).map((row) => ({ digest: decodeDigest(row.digest), size: row.size }));
+  page(after: Digest | undefined, size: number): readonly BlobRecord[] {
+    const rows = this.#page.all(keyAfter(after), size);
+    return rows.map((row) => ({ digest: decodeDigest(row.digest), size: row.size }));
   }
 
-  /** With its links; undefined where it is not known. */
-  remove(digest: Digest): readonly RecordAddress[] | undefined {
+  isKnown(digest: Digest): boolean {
+    return this.#isKnown.get(encodeDigest(digest)) !== undefined;
+  }
+
+  /** Some of its links and, with the last of them, its row. */
+  removePart(digest: Digest): RemovedBlobPart {
     const key = encodeDigest(digest);
-    const holders = this.#releaseAll.all(key);
-    if (this.#remove.run(key).changes === 0) return undefined;
-    return holders.map((holder) => ({ kind: 'blob', repository: keyOf(holder), digest }));
+    const holders = this.#release.all(key, key, LINKS_AT_ONCE);
+    const isLast = holders.length < LINKS_AT_ONCE;
+    const gone = isLast ? { wasKnown: this.#remove.run(key).changes > 0 } : undefined;
+    return {
+      addresses: holders.map((holder) => ({ kind: 'blob', repository: keyOf(holder), digest })),
+      gone,
+    };
   }
 
   link(repository: RepositoryKey, blob: BlobRecord, now: number): void {

@@ -61,7 +61,7 @@ export function openDatabase({ path, mark, reserve, clock }: DatabaseOptions): O
 }
 
 /** On a full disk again, as long as there is room that was kept for it. */
-export function withReserve<T>(reserve: DiskReserve, work: () => T): T {
+export function withReserve<T>(reserve: Pick<DiskReserve, 'release'>, work: () => T): T {
   for (;;) {
     try {
       return work();
@@ -127,7 +127,7 @@ function markOpen(db: Database.Database): void {
 }
 
 /** A full disk keeps the map of the WAL from being made; a quota that is used up is an error of writing. */
-function isFull(error: unknown): boolean {
+export function isFull(error: unknown): boolean {
   return (
     error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR_SHMSIZE|IOERR_WRITE)$/.test(error.code)
   );

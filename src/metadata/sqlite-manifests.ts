@@ -8,7 +8,7 @@ import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
 import type { RepositoryKey } from './metadata-store.ts';
 import type { RecordAddress } from './record.ts';
 import { CorruptIndexError } from './sqlite-corruption.ts';
-import { decodeDigest, encodeDigest } from './sqlite-digest.ts';
+import { decodeDigest, encodeDigest, keyAfter } from './sqlite-digest.ts';
 import {
   keyOf,
   RETURNING_REPOSITORY,
@@ -37,7 +37,7 @@ export class SqliteManifests {
   readonly #find: Statement<[string, string, Buffer], ManifestRow>;
   readonly #findContent: Statement<[Buffer], ManifestRow>;
   readonly #findDescriptor: Statement<[Buffer], DescriptorRow>;
-  readonly #referrers: Statement<[string, string, Buffer], ManifestRow>;
+  readonly #referrers: Statement<[string, string, Buffer, Buffer, number], ManifestRow>;
   readonly #add: Statement<[Buffer, string, number, number]>;
   readonly #addBytes: Statement<[Buffer, Uint8Array]>;
   readonly #addLink: Statement<[Buffer, LinkKind, Buffer]>;
@@ -67,8 +67,8 @@ export class SqliteManifests {
       JOIN repository_manifests AS held ON repository_id = id AND held.digest = link.manifest
       JOIN manifests ON manifests.digest = held.digest
       JOIN manifest_bytes ON manifest_bytes.digest = held.digest
-      WHERE upstream = ? AND name = ? AND target = ? AND kind = 'subject'
-      ORDER BY manifest`);
+      WHERE upstream = ? AND name = ? AND target = ? AND kind = 'subject' AND manifest > ?
+      ORDER BY manifest LIMIT ?`);
     this.#add = db.prepare('INSERT INTO manifests VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING');
     this.#addBytes = db.prepare('INSERT INTO manifest_bytes VALUES (?, ?)');
     this.#addLink = db.prepare('INSERT INTO manifest_links VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
@@ -100,8 +100,15 @@ export class SqliteManifests {
     return row && descriptorOf(row);
   }
 
-  listReferrers({ upstream, name }: RepositoryKey, subject: Digest): readonly Manifest[] {
-    return this.#referrers.all(upstream, name, encodeDigest(subject)).map((row) => manifestOf(row));
+  /** The next ones in order of their digests. */
+  referrers(
+    { upstream, name }: RepositoryKey,
+    subject: Digest,
+    after: Digest | undefined,
+    size: number,
+  ): readonly Manifest[] {
+    const rows = this.#referrers.all(upstream, name, encodeDigest(subject), keyAfter(after), size);
+    return rows.map((row) => manifestOf(row));
   }
 
   /** With its links and the tags that point to it. */

@@ -13,6 +13,12 @@ export interface RepositoryRow {
   readonly repository: RepositoryName;
 }
 
+/** One that holds nothing any more is still there. */
+interface ListedRepositoryRow {
+  readonly name: RepositoryName;
+  readonly isHolding: number;
+}
+
 export function keyOf(row: RepositoryRow): RepositoryKey {
   return { upstream: row.upstream, name: row.repository };
 }
@@ -20,16 +26,15 @@ export function keyOf(row: RepositoryRow): RepositoryKey {
 export class SqliteRepositories {
   readonly #find: Statement<[string, string], { id: number }>;
   readonly #add: Statement<[string, string], { id: number }>;
-  readonly #list: Statement<[string, string, number], { name: RepositoryName }>;
+  readonly #page: Statement<[string, string, number], ListedRepositoryRow>;
 
   constructor(db: Database) {
     this.#find = db.prepare('SELECT id FROM repositories WHERE upstream = ? AND name = ?');
     this.#add = db.prepare('INSERT INTO repositories (upstream, name) VALUES (?, ?) RETURNING id');
-    this.#list = db.prepare(`
-      SELECT name FROM repositories
-      WHERE upstream = ? AND name > ?
-        AND (EXISTS (SELECT 1 FROM repository_manifests WHERE repository_id = id)
-          OR EXISTS (SELECT 1 FROM repository_blobs WHERE repository_id = id))
+    this.#page = db.prepare(`
+      SELECT name, EXISTS (SELECT 1 FROM repository_manifests WHERE repository_id = id)
+          OR EXISTS (SELECT 1 FROM repository_blobs WHERE repository_id = id) AS isHolding
+      FROM repositories WHERE upstream = ? AND name > ?
       ORDER BY name LIMIT ?`);
   }
 
@@ -40,7 +45,8 @@ export class SqliteRepositories {
     return row.id;
   }
 
-  list(upstream: string, after: string | undefined, limit: number): readonly RepositoryName[] {
-    return this.#list.all(upstream, after ?? '', limit).map((row) => row.name);
+  /** The next ones in lexical order, those that hold nothing among them. */
+  page(upstream: string, after: string | undefined, size: number): readonly ListedRepositoryRow[] {
+    return this.#page.all(upstream, after ?? '', size);
   }
 }

@@ -25,7 +25,7 @@ export class SqliteTags {
   readonly #find: Statement<[string, string, string], TagRow>;
   readonly #save: Statement<[number, string, Buffer, string, number, number]>;
   readonly #forget: Statement<[string, string, string]>;
-  readonly #list: Statement<[string, string], { tag: Tag }>;
+  readonly #page: Statement<[string, string, string, number], { tag: Tag }>;
   readonly #removeTo: Statement<[Buffer], RemovedTagRow>;
   readonly #removeOfRepositoryTo: Statement<[string, string, Buffer], RemovedTagRow>;
 
@@ -39,9 +39,9 @@ export class SqliteTags {
     this.#forget = db.prepare(`
       DELETE FROM tags
       WHERE repository_id = (SELECT id FROM repositories WHERE upstream = ? AND name = ?) AND name = ?`);
-    this.#list = db.prepare(`
+    this.#page = db.prepare(`
       SELECT tags.name AS tag FROM repositories JOIN tags ON repository_id = id
-      WHERE upstream = ? AND repositories.name = ? ORDER BY tags.name`);
+      WHERE upstream = ? AND repositories.name = ? AND tags.name > ? ORDER BY tags.name LIMIT ?`);
     this.#removeTo = db.prepare(
       `DELETE FROM tags WHERE digest = ? RETURNING name AS tag, ${RETURNING_REPOSITORY}`,
     );
@@ -69,8 +69,9 @@ export class SqliteTags {
     return this.#forget.run(upstream, name, tag).changes > 0;
   }
 
-  list({ upstream, name }: RepositoryKey): readonly Tag[] {
-    return this.#list.all(upstream, name).map((row) => row.tag);
+  /** The next ones in lexical order. */
+  page({ upstream, name }: RepositoryKey, after: Tag | undefined, size: number): readonly Tag[] {
+    return this.#page.all(upstream, name, after ?? '', size).map((row) => row.tag);
   }
 
   /** Of one repository, or of all: the tags that point to this manifest. */

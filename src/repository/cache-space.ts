@@ -36,7 +36,7 @@ export interface CacheSpaceOptions {
   readonly limit: (usedBytes: number) => Promise<number>;
   /** Bytes that the disk has left for us, whatever the limit is. */
   readonly freeBytes: () => Promise<number>;
-  /** Eviction goes on down to this share of the limit, so that it does not run for every blob. */
+  /** Eviction goes on towards this share of the limit, so that it does not run for every blob. */
   readonly lowWater: number;
   /** Writes down what was used since the last time, so that eviction sees it. */
   readonly flushAccess: () => Promise<void>;
@@ -46,6 +46,10 @@ export interface CacheSpaceOptions {
 }
 
 const CANDIDATES = 100;
+/** So much goes beyond what is needed while somebody waits: a tenth of ten million blobs is the work of many minutes. */
+const MAX_BEYOND_NEED = 100;
+/** And so much at all, in a second or so: what finds no room by then goes to its client uncached. */
+const MAX_AT_ONCE = 1000;
 /** That many that can't be evicted, and the disk or the index is to blame: no other one would do better. */
 const MAX_FAILURES = 20;
 /** What SQLite may need to take out a row: pages of the write-ahead log, and of the index. */
@@ -80,13 +84,25 @@ export class CacheSpace {
     };
   }
 
-  /** Brings the cache back below its bound, where that or the disk has shrunk. */
-  async trim(): Promise<EvictionReport> {
-    return this.#inTurn(async () => {
-      const { used, limit } = await this.#usage();
-      if (used + this.#reserved <= limit) return NOTHING;
-      return this.#evict(used - (limit * this.#options.lowWater - this.#reserved));
-    });
+  /**
+   * Brings the cache back below its bound, where that or the disk has shrunk: down to the low-water mark, in rounds
+   * between which others may reserve. An abort ends it after the round that is under way.
+   */
+  async trim(signal?: AbortSignal): Promise<EvictionReport> {
+    let total: EvictionReport = NOTHING;
+    for (let isOver = false; signal?.aborted !== true;) {
+      const round = await this.#inTurn(async () => {
+        const { used, limit } = await this.#usage();
+        const lowWater = limit * this.#options.lowWater;
+        if (used + this.#reserved <= (isOver ? lowWater : limit)) return undefined;
+        const bytes = used + this.#reserved - lowWater;
+        return this.#evict(bytes, bytes);
+      });
+      if (!round || round.freed === 0) break;
+      total = sumOf(total, round);
+      isOver = true;
+    }
+    return total;
   }
 
   async usage(): Promise<{ readonly used: number; readonly reserved: number; readonly limit: number }> {
@@ -103,7 +119,7 @@ export class CacheSpace {
       if (missing <= 0) return true;
       const { used } = await this.#usage();
       if (missing > used - (await this.#leasedBytes())) return false;
-      await this.#evict(missing);
+      await this.#evict(missing, missing);
       return (await this.#options.freeBytes()) >= bytes;
     });
   }
@@ -115,7 +131,7 @@ export class CacheSpace {
       if (wanted > limit) {
         // Nobody loses a blob for what would not fit even if all went that can go.
         if (this.#reserved + bytes + (await this.#leasedBytes()) > limit) return false;
-        const { freed } = await this.#evict(wanted - limit * this.#options.lowWater);
+        const { freed } = await this.#evict(wanted - limit, wanted - limit * this.#options.lowWater);
         if (wanted - freed > limit) return false;
       }
       this.#reserved += bytes;
@@ -136,13 +152,20 @@ export class CacheSpace {
     return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
   }
 
-  async #evict(bytes: number): Promise<EvictionReport & { readonly freed: number }> {
+  /** @param wanted how many bytes should go, of which only those that are `needed` are worth a longer wait */
+  async #evict(needed: number, wanted: number): Promise<EvictionReport & { readonly freed: number }> {
     const { metadata, flushAccess, partials, onEvicted, onError } = this.#options;
     const failures: unknown[] = [];
     const passOver = (error: unknown) => void failures.push(error);
-    const dropped = (await partials?.drop(bytes).catch(passOver)) ?? 0;
-    const isEnough = () => dropped + report.bytes >= bytes || failures.length >= MAX_FAILURES;
-    const report = { blobs: 0, manifests: 0, bytes: 0 };
+    const dropped = (await partials?.drop(wanted).catch(passOver)) ?? 0;
+    let report: EvictionReport = NOTHING;
+    let evictions = 0;
+    let beyondNeed = 0;
+    const isEnough = () =>
+      dropped + report.bytes >= wanted ||
+      beyondNeed >= MAX_BEYOND_NEED ||
+      evictions >= MAX_AT_ONCE ||
+      failures.length >= MAX_FAILURES;
     let oldestUsedAt: number | undefined;
     // What can't be written down, on a full disk, only makes the order less exact.
     if (!isEnough()) await flushAccess().catch(passOver);
@@ -151,15 +174,16 @@ export class CacheSpace {
       if (candidates.length === 0) break;
       for (const candidate of candidates) {
         if (isEnough()) break;
+        const isNeeded = dropped + report.bytes < needed;
         const evicted = await this.#evictOne(candidate).catch(passOver);
         if (!evicted) {
           skip += 1;
           continue;
         }
         oldestUsedAt ??= candidate.usedAt;
-        report.blobs += candidate.kind === 'blob' ? 1 : 0;
-        report.manifests += evicted.manifests;
-        report.bytes += evicted.bytes;
+        evictions += 1;
+        beyondNeed += isNeeded ? 0 : 1;
+        report = sumOf(report, evicted);
       }
     }
     if (oldestUsedAt !== undefined) onEvicted?.({ ...report, oldestUsedAt });
@@ -168,14 +192,14 @@ export class CacheSpace {
   }
 
   /** `undefined` where it is in use; rejects where it can't go, and then it is still known. */
-  async #evictOne(candidate: EvictionCandidate): Promise<{ manifests: number; bytes: number } | undefined> {
+  async #evictOne(candidate: EvictionCandidate): Promise<EvictionReport | undefined> {
     const { metadata, blobs, leases } = this.#options;
     using lease = leases.tryExclusive(candidate.digest);
     if (!lease) return undefined;
     // The row goes before the file: a crash in between leaves a file that nobody is promised, not the reverse.
     const evicted = await this.#evictRow(candidate);
-    if (candidate.kind === 'manifest')
-      return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes };
+    const report = { blobs: 0, manifests: evicted.manifests.length, bytes: evicted.manifestBytes };
+    if (candidate.kind === 'manifest') return report;
     try {
       await blobs.delete(candidate.digest);
     } catch (error) {
@@ -183,7 +207,7 @@ export class CacheSpace {
       await metadata.recordFound([candidate], candidate.usedAt);
       throw error;
     }
-    return { manifests: evicted.manifests.length, bytes: evicted.manifestBytes + candidate.size };
+    return { ...report, blobs: 1, bytes: report.bytes + candidate.size };
   }
 
   async #evictRow(candidate: EvictionCandidate): Promise<Evicted> {
@@ -197,6 +221,7 @@ export class CacheSpace {
       return metadata.evict(candidate);
     }
   }
+
   /** A disk or an index that can't even be asked has no room: what wants it goes without, and never fails by it. */
   async #decide(work: () => Promise<boolean>): Promise<boolean> {
     try {
@@ -215,3 +240,7 @@ export class CacheSpace {
 }
 
 const NOTHING: EvictionReport = { blobs: 0, manifests: 0, bytes: 0 };
+
+function sumOf(a: EvictionReport, b: EvictionReport): EvictionReport {
+  return { blobs: a.blobs + b.blobs, manifests: a.manifests + b.manifests, bytes: a.bytes + b.bytes };
+}

@@ -298,22 +298,6 @@ export function metadataStoreContract(
         await store.recordAccess([blobOf('one').digest], 50);
         expect((await store.leastRecentlyUsed(1))[0]?.usedAt).toBe(100);
       });
-
-      it('passes over what is not known, and lets others work meanwhile', async () => {
-        const blobs = [...manyBlobs(1000)];
-        await store.recordFound(blobs, 1);
-        let turns = 0;
-        const turn = () => {
-          turns += 1;
-          others = setImmediate(turn);
-        };
-        let others = setImmediate(turn);
-        await store.recordAccess([blobOf('unknown').digest, ...blobs.map(digest)], 2);
-        clearImmediate(others);
-        expect(turns).toBeGreaterThan(5);
-        const usedAt = new Set((await store.leastRecentlyUsed(1000)).map((candidate) => candidate.usedAt));
-        expect([...usedAt]).toEqual([2]);
-      });
     });
 
     describe('leastRecentlyUsed', () => {

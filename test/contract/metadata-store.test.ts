@@ -3,6 +3,7 @@ import { CachedMetadataStore } from '../../src/metadata/cached-metadata-store.ts
 import { RecordDirectory } from '../../src/metadata/record-directory.ts';
 import { openSqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { metadataStoreScaleContract } from './metadata-store-scale.contract.ts';
 import { metadataStoreContract, type MetadataStoreHarness } from './metadata-store.contract.ts';
 
 async function openSqlite(clock: () => number, withRecords: boolean): Promise<MetadataStoreHarness> {
@@ -23,13 +24,15 @@ function fail(error: Error): never {
   throw error;
 }
 
-metadataStoreContract('SQLite', (clock) => openSqlite(clock, false));
-metadataStoreContract('SQLite with records', (clock) => openSqlite(clock, true));
-metadataStoreContract('SQLite behind a cache', async (clock) => {
-  const { store, dispose } = await openSqlite(clock, true);
-  return { store: new CachedMetadataStore(store), dispose };
-});
-metadataStoreContract('SQLite behind a cache that holds next to nothing', async (clock) => {
-  const { store, dispose } = await openSqlite(clock, false);
-  return { store: new CachedMetadataStore(store, 10_000), dispose };
-});
+for (const contract of [metadataStoreContract, metadataStoreScaleContract]) {
+  contract('SQLite', (clock) => openSqlite(clock, false));
+  contract('SQLite with records', (clock) => openSqlite(clock, true));
+  contract('SQLite behind a cache', async (clock) => {
+    const { store, dispose } = await openSqlite(clock, true);
+    return { store: new CachedMetadataStore(store), dispose };
+  });
+  contract('SQLite behind a cache that holds next to nothing', async (clock) => {
+    const { store, dispose } = await openSqlite(clock, false);
+    return { store: new CachedMetadataStore(store, 10_000), dispose };
+  });
+}

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CachedMetadataStore } from '../../../src/metadata/cached-metadata-store.ts';
-import type { MetadataStore } from '../../../src/metadata/metadata-store.ts';
+import { tagKey, type MetadataStore } from '../../../src/metadata/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../../src/metadata/sqlite-metadata-store.ts';
 import { blobOf, digest, imageOf, indexOf, link, repositoryKey, save, tagOf, tagRecord } from './content.ts';
 
@@ -97,6 +97,65 @@ describe('CachedMetadataStore', () => {
     release.resolve(undefined);
     expect(await slow).toBeDefined();
     expect(await reads[name]()).toBeUndefined();
+  });
+
+  describe('to whoever keeps what rests on it', () => {
+    let dropped: (string | undefined)[];
+    let told: CachedMetadataStore;
+    beforeEach(() => {
+      dropped = [];
+      told = new CachedMetadataStore(inner, 1_000_000, (key) => dropped.push(key));
+    });
+
+    it.each([
+      [
+        'a tag that is saved',
+        () => told.saveTag(ALPINE, tagRecord('3', image)),
+        [tagKey(ALPINE, tagOf('3'))],
+      ],
+      ['a tag that is forgotten', () => told.forgetTag(ALPINE, tagOf('3')), [tagKey(ALPINE, tagOf('3'))]],
+      ['a manifest that is unlinked', () => told.unlinkManifest(ALPINE, digest(image)), [digest(image)]],
+      ['a blob that is forgotten', () => told.forgetBlob(layer.digest), [layer.digest]],
+      [
+        'all that is evicted',
+        () => told.evict({ kind: 'blob', digest: layer.digest }),
+        [layer.digest, digest(image), digest(index)],
+      ],
+    ] as const)('tells of %s', async (_what, write, keys) => {
+      await write();
+      expect([...dropped].sort()).toEqual([...keys].sort());
+    });
+
+    it('tells of what a write may have changed although it failed', async () => {
+      const failing = () => Promise.reject(new Error('failed at the end'));
+      for (const name of ['saveTag', 'forgetTag', 'unlinkManifest', 'forgetBlob', 'evict'] as const) {
+        vi.spyOn(inner, name).mockImplementation(failing);
+      }
+      await expect(told.saveTag(ALPINE, tagRecord('3', image))).rejects.toThrow('failed');
+      await expect(told.forgetTag(ALPINE, tagOf('4'))).rejects.toThrow('failed');
+      await expect(told.unlinkManifest(ALPINE, digest(image))).rejects.toThrow('failed');
+      await expect(told.forgetBlob(layer.digest)).rejects.toThrow('failed');
+      await expect(told.evict({ kind: 'manifest', digest: digest(index) })).rejects.toThrow('failed');
+      const tags = ['3', '4'].map((tag) => tagKey(ALPINE, tagOf(tag)));
+      // Without a key: nobody knows what.
+      expect(dropped).toEqual([...tags, digest(image), layer.digest, undefined]);
+    });
+
+    it('tells nothing where something is only read or added', async () => {
+      await told.findTag(ALPINE, tagOf('3'));
+      await told.findManifest(ALPINE, digest(image));
+      await told.linkManifest(DEBIAN, digest(image));
+      await link(told, DEBIAN, layer);
+      await save(told, DEBIAN, image);
+      expect(dropped).toEqual([]);
+    });
+
+    it('names the tags of two upstreams apart', () => {
+      const [here, there] = ['docker.io', 'ghcr.io'].map((upstream) =>
+        tagKey(repositoryKey('library/alpine', upstream), tagOf('3')),
+      );
+      expect(here).not.toBe(there);
+    });
   });
 
   it('holds no more bytes than it may', async () => {

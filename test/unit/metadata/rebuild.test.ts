@@ -16,6 +16,7 @@ import {
   imageOf,
   indexOf,
   link,
+  manyBlobs,
   repositoryKey,
   save,
   tagOf,
@@ -114,6 +115,18 @@ describe('rebuildIndex', () => {
     await store.close();
     await rm(join(directory.path, 'index.db'));
   };
+
+  it('tells how many files it has seen before it has seen all', async () => {
+    const many: BlobFiles = {
+      stat: (wanted) => blobs.stat(wanted),
+      list: async function* () {
+        yield* await Promise.resolve(manyBlobs(21_000));
+      },
+    };
+    const seen: number[] = [];
+    await rebuildIndex(open(), records, many, (counts) => void seen.push(counts.blobs));
+    expect(seen).toEqual([10_000, 20_000, 21_000]);
+  });
 
   it('gives the index that was lost', async () => {
     const before = await filled();

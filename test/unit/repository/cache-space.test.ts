@@ -172,6 +172,63 @@ describe('CacheSpace', () => {
     }));
 });
 
+describe('CacheSpace with very many blobs', () => {
+  /** As many blobs of one byte as wanted besides, all older than the ten. */
+  async function addSmall({ metadata }: Awaited<ReturnType<typeof makeCache>>, count: number) {
+    const small = Array.from({ length: count }, (_, n) => ({
+      digest: digestOf(Buffer.from(`${n}`)),
+      size: 1,
+    }));
+    await metadata.recordFound(small, 1);
+  }
+  const blobsOf = async ({ metadata }: Awaited<ReturnType<typeof makeCache>>) =>
+    (await metadata.totals()).blobs;
+
+  it('lets nobody wait until the low-water mark is reached, and goes on with the next', () =>
+    cacheOf100Bytes(1100, async (cache) => {
+      await addSmall(cache, 1000);
+      expect(await cache.space.reserve(50)).toBeDefined();
+      expect(await blobsOf(cache)).toBe(1010 - 50 - 100);
+      expect(await cache.space.reserve(100)).toBeDefined();
+      expect(await blobsOf(cache)).toBe(1010 - 50 - 100);
+      expect(await cache.space.reserve(20)).toBeDefined();
+      // Down to the mark of 880 bytes it would have been 150 more.
+      expect(await blobsOf(cache)).toBe(1010 - 50 - 100 - 20 - 100);
+    }));
+
+  it('says no to what would take too many of them, and yes when it comes again', () =>
+    cacheOf100Bytes(1600, async (cache) => {
+      await addSmall(cache, 1500);
+      expect(await cache.space.reserve(1200)).toBeUndefined();
+      expect(await blobsOf(cache)).toBe(1510 - 1000);
+      expect(await cache.space.reserve(1200)).toBeDefined();
+    }));
+
+  it('trims in rounds, between which others reserve', () =>
+    cacheOf100Bytes(10_000, async (cache) => {
+      await addSmall(cache, 2500);
+      cache.limits.bytes = 200;
+      const order: string[] = [];
+      const trimmed = cache.space.trim().then((report) => (order.push('trimmed'), report));
+      const reserved = cache.space.reserve(10).then(() => order.push('reserved'));
+      expect(await trimmed).toMatchObject({ bytes: expect.any(Number) as number });
+      await reserved;
+      expect(order).toEqual(['reserved', 'trimmed']);
+      expect((await cache.space.usage()).used).toBeLessThanOrEqual(160);
+    }));
+
+  it('ends a trim after the round in which it is told to', () =>
+    cacheOf100Bytes(10_000, async (cache) => {
+      await addSmall(cache, 2500);
+      cache.limits.bytes = 200;
+      const abort = new AbortController();
+      const trimmed = cache.space.trim(abort.signal);
+      abort.abort();
+      expect(await trimmed).toMatchObject({ blobs: 1000 });
+      expect(await cache.space.trim(abort.signal)).toMatchObject({ blobs: 0 });
+    }));
+});
+
 describe('CacheSpace with downloads that were cut short', () => {
   it('counts what is kept of them as used', () =>
     cacheOf100Bytes(200, async ({ space, parked, held }) => {
