@@ -15,6 +15,8 @@ import { UpstreamError } from './upstream/upstream.ts';
 
 export class Observers {
   readonly #log: Logger;
+  /** Nothing of a request's line can be secret; looking for what is would cost more than all the rest of it. */
+  readonly #requestLog: Logger;
   readonly #metrics: Metrics;
   readonly #seldom: Seldom;
   /** How our own disk does, as what happens to the others shows it. */
@@ -22,6 +24,7 @@ export class Observers {
 
   constructor(log: Logger, metrics: Metrics, now: () => number) {
     this.#log = log;
+    this.#requestLog = log.child({}, { redact: [] });
     this.#metrics = metrics;
     this.#seldom = new Seldom(now);
     this.storage = new StorageHealth({ now, onChange: this.#storageChanged });
@@ -51,9 +54,10 @@ export class Observers {
     const text = `${method} ${target} ${status}${source ? ` ${source}` : ''}${record.isAborted ? ' aborted' : ''}`;
     const err = faultOf(record);
     // That a host is left alone was said when it began.
-    if (err && wasNotAsked(record.staleBecause)) this.#log.info({ ...line, staleBecause: err.message }, text);
-    else if (err) this.#log.warn({ ...line, err }, text);
-    else this.#log.info(line, text);
+    if (err && wasNotAsked(record.staleBecause))
+      this.#requestLog.info({ ...line, staleBecause: err.message }, text);
+    else if (err) this.#requestLog.warn({ ...line, err }, text);
+    else this.#requestLog.info(line, text);
   };
 
   readonly download = (event: DownloadEvent): void => {
@@ -159,6 +163,10 @@ export class Observers {
 
   readonly scrubbed = (progress: ScrubProgress): void => {
     this.#log.info(progress, 'every stored blob was read again');
+  };
+
+  readonly workerReplaced = (): void => {
+    this.#metrics.countWorkerRestart();
   };
 
   /** The storage failed a pull, which goes on without it. */

@@ -13,11 +13,14 @@ const OVERHEAD_BYTES = 300;
 export class HotBlobStore implements BlobStore {
   readonly #store: BlobStore;
   readonly #hot: LRUCache<Digest, Buffer>;
+  readonly #onDropped: (digest: Digest) => void;
   /** Counts deletions: bytes that were read before one are not put back after it. */
   #deletions = 0;
 
-  constructor(store: BlobStore, maxBytes: number) {
+  /** @param onDropped told of each digest that is deleted, for whoever else keeps its bytes */
+  constructor(store: BlobStore, maxBytes: number, onDropped: (digest: Digest) => void = () => undefined) {
     this.#store = store;
+    this.#onDropped = onDropped;
     this.#hot = new LRUCache({
       maxSize: Math.max(1, Math.floor(maxBytes)),
       sizeCalculation: (bytes) => bytes.length + OVERHEAD_BYTES,
@@ -48,9 +51,13 @@ export class HotBlobStore implements BlobStore {
   }
 
   async delete(digest: Digest): Promise<boolean> {
-    this.#deletions += 1;
-    this.#hot.delete(digest);
-    return this.#store.delete(digest);
+    this.#drop(digest);
+    try {
+      return await this.#store.delete(digest);
+    } finally {
+      // Whoever opened it meanwhile has read what may be deleted because its bytes are wrong.
+      this.#drop(digest);
+    }
   }
 
   list(): AsyncIterable<BlobStat> {
@@ -61,22 +68,26 @@ export class HotBlobStore implements BlobStore {
     this.#hot.clear();
     await this.#store.close();
   }
+
+  #drop(digest: Digest): void {
+    this.#deletions += 1;
+    this.#hot.delete(digest);
+    this.#onDropped(digest);
+  }
 }
 
 class MemoryContent implements BlobContent {
-  readonly #bytes: Buffer;
+  readonly size: number;
+  readonly bytes: Buffer;
 
   constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  get size(): number {
-    return this.#bytes.length;
+    this.size = bytes.length;
+    this.bytes = bytes;
   }
 
   async sendTo(sink: Writable, range?: ByteRange): Promise<void> {
     using outlet = new Outlet(sink);
-    const bytes = this.#bytes.subarray(range?.start, range?.end);
+    const bytes = this.bytes.subarray(range?.start, range?.end);
     if (bytes.length > 0) await outlet.write(bytes);
   }
 

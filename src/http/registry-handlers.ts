@@ -4,7 +4,8 @@ import { MEDIA_TYPE, type ReferrerDescriptor } from '../oci/manifest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repositories } from '../repository/repositories.ts';
-import type { Repository } from '../repository/repository.ts';
+import type { Repository, Validity } from '../repository/repository.ts';
+import { offerToKeep } from './keepable.ts';
 import { recordServed } from './request-record.ts';
 import {
   parsePage,
@@ -28,8 +29,14 @@ const MAX_CATALOG_PAGE = 1000;
 /** Clients that ask without `n` expect all tags at once; the largest repositories have some ten thousand. */
 const MAX_TAGS_PAGE = 100_000;
 
+const PING_BODY = Buffer.from('{}');
+/** Of what rests on nothing. */
+const ALWAYS: Validity = { since: 0, until: Number.MAX_SAFE_INTEGER, keys: [] };
+
 export function ping({ request, response }: Exchange): void {
-  sendJson(request, response, 200, {});
+  response.setHeader('Content-Type', 'application/json');
+  // Any prefix and any query get the same answer; kept is only what clients ask for.
+  sendBytes(request, response, PING_BODY, request.url === '/v2/' ? { validity: ALWAYS } : {});
 }
 
 export async function catalog(
@@ -56,6 +63,7 @@ export async function manifest(
     if (sendNotModified(request, response, descriptor.digest)) return;
     setContentHeaders(response, descriptor.digest, descriptor.mediaType);
     response.setHeader('Content-Length', descriptor.size);
+    offerToKeep(request, response, served);
     response.end();
     return;
   }
@@ -64,7 +72,7 @@ export async function manifest(
   const { descriptor, bytes } = served;
   if (sendNotModified(request, response, descriptor.digest)) return;
   setContentHeaders(response, descriptor.digest, descriptor.mediaType);
-  sendBytes(request, response, bytes);
+  sendBytes(request, response, bytes, served);
 }
 
 export async function tags(

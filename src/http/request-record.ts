@@ -1,20 +1,26 @@
 /** What is known of a request when it is over: the one source of its log line and of its metrics. */
-import type { Request, Response } from 'express';
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { sentBeside } from '../lib/beside.ts';
 import type { Served, Source } from '../repository/repository.ts';
 import type { ErrorCode } from '../oci/errors.ts';
 
 export type RouteKind = 'ping' | 'catalog' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'none';
 
+/** What a request was found to ask for, and how it was served. */
+export interface Asked {
+  route: RouteKind;
+  repository?: string | undefined;
+  /** A tag or a digest. */
+  reference?: string | undefined;
+  namespace?: string | undefined;
+  source?: Source | undefined;
+}
+
 /** Filled in by the handlers as they learn it. */
-export interface RequestRecord {
+export interface RequestRecord extends Asked {
   readonly id: string;
   readonly method: string;
-  route: RouteKind;
-  repository?: string;
-  /** A tag or a digest. */
-  reference?: string;
-  namespace?: string;
-  source?: Source;
   /** Why the answer is an old one, where it is. */
   staleBecause?: Error;
   /** Of the body, as many as were handed to the connection; about as many, where it broke. */
@@ -29,59 +35,92 @@ export interface RequestRecord {
   readonly userAgent: string | undefined;
 }
 
-const records = new WeakMap<Response, RequestRecord>();
+const records = new WeakMap<ServerResponse, RequestRecord>();
 
-export function recordOf(response: Response): RequestRecord {
+export function recordOf(response: ServerResponse): RequestRecord {
   const record = records.get(response);
   if (!record) throw new Error('the request has no record: the log stands first in the router');
   return record;
 }
 
 /** Notes how the request was served. */
-export function recordServed(response: Response, { source, staleBecause }: Served<object>): void {
+export function recordServed(response: ServerResponse, { source, staleBecause }: Served<object>): void {
   const record = recordOf(response);
   record.source = source;
   if (staleBecause) record.staleBecause = staleBecause;
 }
 
-/** Begins a record; `done` gets it once, when the response is finished or its connection is gone. */
-export function beginRecord(
-  request: Request,
-  response: Response,
-  id: string,
-  done: (record: RequestRecord) => void,
-) {
-  const startedAt = performance.now();
-  const { socket } = request;
-  const sentBefore = socket.bytesWritten;
-  const record: RequestRecord = {
+/** Which request it is and who asks. */
+export type Origin = Pick<RequestRecord, 'id' | 'client'>;
+
+export function originOf({ socket }: IncomingMessage): Origin {
+  return { id: randomUUID(), client: socket.remoteAddress };
+}
+
+export function newRecord(
+  request: IncomingMessage,
+  { id, client }: Origin,
+  { route, repository, reference, namespace, source }: Asked,
+): RequestRecord {
+  return {
     id,
-    method: request.method,
-    route: 'none',
+    method: request.method ?? '',
+    route,
+    repository,
+    reference,
+    namespace,
+    source,
     bytes: 0,
     status: 0,
     isAborted: false,
     durationMs: 0,
-    client: socket.remoteAddress,
+    client,
     userAgent: request.headers['user-agent'],
   };
+}
+
+/** Begins a record; `done` gets it once, when the response is finished or its connection is gone. */
+export function beginRecord(
+  request: IncomingMessage,
+  response: ServerResponse,
+  origin: Origin,
+  done: (record: RequestRecord) => void,
+): void {
+  const startedAt = performance.now();
+  const { socket } = request;
+  const sentBefore = socket.bytesWritten + sentBeside(socket);
+  const record = newRecord(request, origin, { route: 'none' });
   records.set(response, record);
   response.once('close', () => {
-    record.durationMs = performance.now() - startedAt;
-    record.status = response.headersSent ? response.statusCode : 499;
-    record.isAborted = !response.writableFinished;
-    record.bytes = bodyBytes(request.method, response, socket.bytesWritten - sentBefore);
+    const sent = socket.bytesWritten + sentBeside(socket) - sentBefore;
+    endRecord(record, response, startedAt, bodyBytes(record.method, response, sent));
     done(record);
   });
 }
 
-function bodyBytes(method: string, response: Response, bytesOnSocket: number): number {
+/** To be called when the response is finished or its connection is gone. */
+export function endRecord(
+  record: RequestRecord,
+  response: ServerResponse,
+  startedAt: number,
+  bytes: number,
+): void {
+  record.durationMs = performance.now() - startedAt;
+  record.status = response.headersSent ? response.statusCode : 499;
+  record.isAborted = !response.writableFinished;
+  record.bytes = bytes;
+}
+
+function bodyBytes(method: string, response: ServerResponse, bytesOnSocket: number): number {
   if (!response.headersSent || method === 'HEAD' || response.statusCode === 304) return 0;
   const length = Number(response.getHeader('Content-Length') ?? Infinity);
   if (response.writableFinished && length !== Infinity) return length;
-  // A name, a value and four characters for each header, and as much again for the status line and what Node.js adds.
-  const headers = Object.entries(response.getHeaders()).map(
-    ([name, value]) => `${name}: ${String(value)}\r\n`,
-  );
-  return Math.min(length, Math.max(0, bytesOnSocket - headers.join('').length - 100));
+  return Math.min(length, bytesBehindHeaders(Object.entries(response.getHeaders()).flat(), bytesOnSocket));
+}
+
+/** @param headers name, value, name, value */
+export function bytesBehindHeaders(headers: readonly unknown[], bytesOnSocket: number): number {
+  // Two characters behind each, and a hundred bytes for the status line and what Node.js adds.
+  const headerBytes = headers.reduce<number>((sum, part) => sum + String(part).length + 2, 100);
+  return Math.max(0, bytesOnSocket - headerBytes);
 }

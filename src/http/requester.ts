@@ -1,15 +1,16 @@
 /** Who asks over HTTP, for what may have to wait on their behalf. */
-import type { Request, Response } from 'express';
+import type { Response } from 'express';
 import { SinkClosedError } from '../lib/outlet.ts';
 import type { Requester } from '../repository/repository.ts';
+import { recordOf } from './request-record.ts';
 
 export class HttpRequester implements Requester {
   readonly client: string;
   readonly #response: Response;
   #left: AbortSignal | undefined;
 
-  constructor(request: Request, response: Response) {
-    this.client = request.socket.remoteAddress ?? '';
+  constructor(response: Response) {
+    this.client = recordOf(response).client ?? '';
     this.#response = response;
   }
 

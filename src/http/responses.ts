@@ -1,15 +1,17 @@
 /** The parts of an answer that several endpoints share. */
-import type { Request, Response } from 'express';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
+import type { Served } from '../repository/repository.ts';
+import { offerToKeep } from './keepable.ts';
 
 export function sendJson(
-  request: Request,
-  response: Response,
+  request: IncomingMessage,
+  response: ServerResponse,
   status: number,
   body: unknown,
   contentType = 'application/json',
-) {
+): void {
   const bytes = Buffer.from(JSON.stringify(body));
   response.statusCode = status;
   response.setHeader('Content-Type', contentType);
@@ -17,23 +19,26 @@ export function sendJson(
 }
 
 /** The headers of a HEAD are those of a GET, Content-Length included. */
-export function sendBytes(request: Request, response: Response, bytes: Uint8Array): void {
+export function sendBytes(
+  request: IncomingMessage,
+  response: ServerResponse,
+  bytes: Uint8Array,
+  served: Pick<Served<object>, 'validity'> = {},
+): void {
   response.setHeader('Content-Length', bytes.length);
-  if (request.method === 'HEAD') {
-    response.end();
-    return;
-  }
-  response.end(bytes);
+  const body = request.method === 'HEAD' ? undefined : bytes;
+  offerToKeep(request, response, served, body);
+  response.end(body);
 }
 
-export function setContentHeaders(response: Response, digest: Digest, mediaType: string): void {
+export function setContentHeaders(response: ServerResponse, digest: Digest, mediaType: string): void {
   response.setHeader('Content-Type', mediaType);
   response.setHeader('Docker-Content-Digest', digest);
   response.setHeader('ETag', etagOf(digest));
 }
 
 /** Answers 304 where the client has it already (RFC 9110, section 13.1.2), and says whether it did. */
-export function sendNotModified(request: Request, response: Response, digest: Digest): boolean {
+export function sendNotModified(request: IncomingMessage, response: ServerResponse, digest: Digest): boolean {
   const header = request.headers['if-none-match'];
   if (header === undefined || !matchesEtag(header, digest)) return false;
   response.setHeader('ETag', etagOf(digest));
@@ -81,7 +86,7 @@ export function parsePage(query: URLSearchParams, maxPage: number): Page {
 
 /** The next page, relative to the host: what a client called us is not ours to know (RFC 8288; distribution-spec). */
 export function setNextLink(
-  response: Response,
+  response: ServerResponse,
   path: string,
   page: Page,
   last: string,

@@ -1,45 +1,67 @@
 /** The registry listener's application: what each request meets, in order, and which handler answers it. */
-import { randomUUID } from 'node:crypto';
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { RegistryError } from '../oci/errors.ts';
 import { formatReference } from '../oci/reference.ts';
 import { parseRoute } from '../oci/route.ts';
 import type { Repositories } from '../repository/repositories.ts';
+import { answerHot, hasBody, type HotAnswering } from './answer-hot.ts';
 import { getBlob, headBlob } from './blob-handlers.ts';
+import type { Deliver } from './delivery.ts';
 import { handleError } from './error-handler.ts';
+import type { AnswerKeeper } from './hot-answers.ts';
+import { keepAnswer } from './keepable.ts';
 import { catalog, manifest, ping, referrers, tags, type Exchange } from './registry-handlers.ts';
-import { beginRecord, recordOf, type RequestRecord } from './request-record.ts';
+import { beginRecord, originOf, recordOf, type Origin, type RequestRecord } from './request-record.ts';
 
 export interface RegistryAppOptions {
   readonly repositories: Repositories;
   /** Hears of each request once, when it is over. */
   readonly observe: (record: RequestRecord) => void;
+  /** Answers that are given before all else. */
+  readonly hot?: Omit<HotAnswering, 'observe'>;
+  /** Where answers go that may be given again. */
+  readonly keeper?: AnswerKeeper;
+  /** Whose request it is, where not whoever is at the other end of its connection. */
+  readonly origin?: (request: IncomingMessage) => Origin;
+  /** Who sends blobs of the store in our place. */
+  readonly deliver?: Deliver;
 }
 
-export function createRegistryApp({ repositories, observe }: RegistryAppOptions): RequestListener {
+export function createRegistryApp(options: RegistryAppOptions): RequestListener {
+  const { repositories, observe, keeper, origin = originOf, deliver = byOurselves } = options;
+  const hot = options.hot && { ...options.hot, observe };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use((request: Request, response: Response, next: NextFunction) => {
-    beginRecord(request, response, randomUUID(), observe);
+    beginRecord(request, response, origin(request), observe);
+    if (keeper) keepAnswer(response, keeper.begin());
     response.setHeader('Docker-Distribution-Api-Version', 'registry/2.0');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     // A body that nobody asked for is not read: the connection ends with the answer.
-    if (hasBody(request)) response.setHeader('Connection', 'close');
+    if (hasBody(request.headers)) response.setHeader('Connection', 'close');
     if (request.method !== 'GET' && request.method !== 'HEAD') throw notSupported(request, response);
     next();
   });
-  app.use((request: Request, response: Response) => dispatch(request, response, repositories));
+  app.use((request: Request, response: Response) => dispatch(request, response, repositories, deliver));
   app.use(handleError);
   return (request, response) => {
+    if (hot && answerHot(request, response, hot)) return;
     // Before Express: a target that it can't parse, it answers with a page of its own, and nobody hears of it.
     request.url = originForm(request.url ?? '/');
     app(request, response);
   };
 }
 
-async function dispatch(request: Request, response: Response, repositories: Repositories): Promise<void> {
+const byOurselves = () => undefined;
+
+async function dispatch(
+  request: Request,
+  response: Response,
+  repositories: Repositories,
+  deliver: Deliver,
+): Promise<void> {
   const { path, query } = splitTarget(request.url);
   const exchange: Exchange = { request, response, path, query };
   const route = parseRoute(path);
@@ -66,7 +88,7 @@ async function dispatch(request: Request, response: Response, repositories: Repo
     case 'blob':
       return request.method === 'HEAD'
         ? headBlob(request, response, repository, route.digest)
-        : getBlob(request, response, repository, route.digest);
+        : getBlob(request, response, repository, route.digest, deliver);
     case 'tags':
       return tags(exchange, route.name, repository);
     case 'referrers':
@@ -84,10 +106,6 @@ function splitTarget(target: string): { path: string; query: URLSearchParams } {
   const mark = target.indexOf('?');
   if (mark === -1) return { path: target, query: new URLSearchParams() };
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };
-}
-
-function hasBody({ headers }: Request): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function notSupported(request: Request, response: Response): RegistryError {

@@ -13,6 +13,7 @@ import type { BlobLeases } from './blob-leases.ts';
 import { ANSWER_MS, within } from './deadline.ts';
 import type { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
+import { whileHeld } from './freshness.ts';
 import { MendingContent } from './mending-content.ts';
 import { asTooMany } from './passing.ts';
 import type { Requester, Served, Source } from './repository.ts';
@@ -58,7 +59,7 @@ export class MirrorBlobs {
     const known = await metadata.findBlob(repository, digest);
     if (known) {
       touch(digest);
-      return { size: known.size, source: 'hit' };
+      return { size: known.size, source: 'hit', validity: whileHeld(digest) };
     }
     const running = downloads.find(digest);
     if (running?.isFor(repository) && running.size !== undefined)
@@ -72,7 +73,7 @@ export class MirrorBlobs {
   async open(repository: RepositoryKey, digest: Digest, requester: Requester): Promise<Found> {
     await using opening = new AsyncDisposableStack();
     opening.use(await this.#ports.leases.share(digest));
-    const { content, source } = await this.#find(repository, digest, requester);
+    const { content, ...served } = await this.#find(repository, digest, requester);
     const mending = new MendingContent(content, async (cause) => {
       await this.#stored.forget(digest, cause);
       return (await this.#find(repository, digest, requester)).content;
@@ -82,10 +83,11 @@ export class MirrorBlobs {
     return {
       content: {
         size: content.size,
+        bytes: content.bytes,
         sendTo: (sink, range) => this.#translated(repository, digest, mending.sendTo(sink, range)),
         close: () => open.disposeAsync(),
       },
-      source,
+      ...served,
     };
   }
 
@@ -101,7 +103,7 @@ export class MirrorBlobs {
       }
 
       const held = await this.#openHeld(repository, digest);
-      if (held) return { content: held, source: 'hit' };
+      if (held) return { content: held, source: 'hit', validity: held.bytes && whileHeld(digest) };
 
       const stored = await this.#stored.stat(digest);
       // Nothing is awaited between this look and the start of a download.

@@ -11,6 +11,7 @@ import type { Tag } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { Ask } from './ask.ts';
 import type { CacheSpace } from './cache-space.ts';
+import { whileHeld } from './freshness.ts';
 import type { Served, Source } from './repository.ts';
 
 export interface MirrorManifestsPorts {
@@ -36,7 +37,7 @@ export class MirrorManifests {
   async resolve(repository: RepositoryKey, digest: Digest): Promise<Target> {
     const { metadata } = this.#ports;
     const held = await metadata.findManifest(repository, digest);
-    if (held) return { descriptor: held.descriptor, source: 'hit' };
+    if (held) return { descriptor: held.descriptor, source: 'hit', validity: whileHeld(digest) };
     const resolved = await this.#ask(repository, digest);
     if (resolved.manifest) await this.save(repository, resolved.manifest);
     else await metadata.linkManifest(repository, digest);

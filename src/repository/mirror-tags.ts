@@ -5,14 +5,14 @@
  */
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../lib/single-flight.ts';
-import type { PullMetadata, RepositoryKey, TagRecord } from '../metadata/metadata-store.ts';
+import { tagKey, type PullMetadata, type RepositoryKey, type TagRecord } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { UpstreamError, type Resolved, type Upstream } from '../upstream/upstream.ts';
 import type { Ask } from './ask.ts';
-import { isFresh } from './freshness.ts';
+import { isFresh, whileFresh } from './freshness.ts';
 import { unknownManifest, type MirrorManifests, type Target } from './mirror-manifests.ts';
 import type { Served } from './repository.ts';
 import { allowsStale } from './upstream-failure.ts';
@@ -57,7 +57,7 @@ export class MirrorTags {
       if (target.source !== 'hit') return target;
       // What a HEAD of upstream said of the manifest may not have been so.
       const held = await this.#ports.metadata.findManifest(repository, target.descriptor.digest);
-      return held ? { ...target, descriptor: held.descriptor } : target;
+      return held ? { ...target, descriptor: held.descriptor } : { ...target, validity: undefined };
     }
     const known = await this.#known(repository, tag);
     if (!known || !(await this.#heldBy(repository, known))) return target;
@@ -66,18 +66,26 @@ export class MirrorTags {
   }
 
   async #resolve(repository: RepositoryKey, tag: Tag): Promise<Target> {
+    const { tagTtlMs, now } = this.#ports;
     const known = await this.#known(repository, tag);
-    const latest = this.#moves.get(keyOf(repository, tag)) ?? known;
-    if (latest && isFresh(latest.checkedAt, this.#ports.tagTtlMs, this.#ports.now())) {
-      return { descriptor: latest.descriptor, source: 'hit' };
+    const move = this.#moves.get(keyOf(repository, tag));
+    const latest = move ?? known;
+    if (latest && isFresh(latest.checkedAt, tagTtlMs, now())) {
+      const { descriptor, checkedAt } = latest;
+      // Of a tag that has moved, what is held and what upstream says differ: that is settled request by request.
+      const validity = move
+        ? undefined
+        : whileFresh(tagKey(repository, tag), descriptor.digest, checkedAt, tagTtlMs);
+      return { descriptor, source: 'hit', validity };
     }
     return this.#revalidations.run(keyOf(repository, tag), () => this.#revalidate(repository, tag, known));
   }
 
   async find(repository: RepositoryKey, tag: Tag): Promise<Served<Manifest>> {
-    const { descriptor, source, staleBecause } = await this.#resolve(repository, tag);
+    const { descriptor, source, staleBecause, validity } = await this.#resolve(repository, tag);
     try {
       const manifest = await this.#manifests.find(repository, descriptor.digest, source);
+      if (manifest.source === 'hit') return { ...manifest, validity };
       return staleBecause ? { ...manifest, staleBecause } : manifest;
     } catch (error) {
       await this.doubt(repository, descriptor.digest, error);

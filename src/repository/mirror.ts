@@ -12,6 +12,7 @@ import {
 } from '../oci/manifest.ts';
 import { formatReference, isTag, type Reference, type RepositoryName } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { whileHeld } from './freshness.ts';
 import { Listings } from './listings.ts';
 import { MirrorBlobs, type MirrorBlobsPorts } from './mirror-blobs.ts';
 import { MirrorManifests, type MirrorManifestsPorts, type Target } from './mirror-manifests.ts';
@@ -75,7 +76,8 @@ export class Mirror {
     if (reference.kind === 'tag') return this.#tags.find(key, reference.tag);
     try {
       const manifest = await this.#manifests.find(key, reference.digest, 'hit');
-      if (manifest.source !== 'hit') await this.#tags.settle(key, reference.digest);
+      if (manifest.source === 'hit') return { ...manifest, validity: whileHeld(reference.digest) };
+      await this.#tags.settle(key, reference.digest);
       return manifest;
     } catch (error) {
       await this.#tags.doubt(key, reference.digest, error);

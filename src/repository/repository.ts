@@ -14,8 +14,24 @@ import type { Reference } from '../oci/reference.ts';
  */
 export type Source = 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
 
+/** How long, and while what stands, an answer may be given again without asking the repository. Plain data. */
+export interface Validity {
+  /** It holds from then on and until then, in milliseconds since the epoch. */
+  readonly since: number;
+  readonly until: number;
+  /** What it rests on: a digest, or a `tagKey`. It no longer holds when one of them is dropped. */
+  readonly keys: readonly string[];
+  /** Whose use is to be noted each time that it is given. */
+  readonly touches?: Digest;
+}
+
 /** `staleBecause` says why, where the source is `stale`. */
-export type Served<T> = T & { readonly source: Source; readonly staleBecause?: Error };
+export type Served<T> = T & {
+  readonly source: Source;
+  readonly staleBecause?: Error;
+  /** There where the answer may be given again. */
+  readonly validity?: Validity | undefined;
+};
 
 /** On whose behalf something is asked for. */
 export interface Requester {

@@ -1,6 +1,7 @@
 /** The log: JSON lines, or lines for people where a person watches. The only place that imports pino to run it. */
-import { pino, type DestinationStream, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import { createRequire } from 'node:module';
+import { pino, symbols, type DestinationStream, type Logger } from 'pino';
+import type pinoPretty from 'pino-pretty';
 
 export interface LoggerOptions {
   readonly level: string;
@@ -12,7 +13,7 @@ export interface LoggerOptions {
 
 export function createLogger({ level, isPretty, destination }: LoggerOptions): Logger {
   const target = isPretty
-    ? pretty({
+    ? prettyStream({
         colorize: true,
         translateTime: 'SYS:HH:MM:ss',
         singleLine: true,
@@ -32,6 +33,16 @@ export function createLogger({ level, isPretty, destination }: LoggerOptions): L
     },
   };
   return target ? pino(options, target) : pino(options);
+}
+
+/** Loaded only where it is needed: a service has no use for it. */
+const prettyStream = (options: pinoPretty.PrettyOptions): DestinationStream =>
+  (createRequire(import.meta.url)('pino-pretty') as typeof pinoPretty)(options);
+
+/** Takes lines that another process has logged, as they are, in among the log's own. */
+export function linesOf(log: Logger): (lines: string) => void {
+  const { [symbols.streamSym]: stream } = log as unknown as Record<symbol, DestinationStream>;
+  return (lines) => stream?.write(lines);
 }
 
 /** As deep as a chain of causes may go. */

@@ -19,6 +19,8 @@ export interface State {
   /** Parts of our own storage, and whether they fail. */
   readonly storage: readonly { readonly part: string; readonly isFailing: boolean }[];
   readonly scrub: ScrubState;
+  /** Processes that answer clients beside this one. */
+  readonly workers: number;
 }
 
 export interface ScrubState {
@@ -54,6 +56,10 @@ export function stateGauges(registry: Registry, readState: () => Promise<State>)
   const remaining = gauge('entrepot_upstream_rate_limit_remaining', 'Pulls left of that limit.', [
     'upstream',
   ]);
+  const workers = gauge(
+    'entrepot_workers',
+    'Worker processes that answer clients; none where this one does.',
+  );
   const circuit = gauge(
     'entrepot_upstream_circuit',
     'Whether a host is asked: 0 yes, 1 one request is finding out, 2 it is left alone.',
@@ -72,6 +78,7 @@ export function stateGauges(registry: Registry, readState: () => Promise<State>)
     for (const { part, isFailing } of state.storage) failing.set({ part }, isFailing ? 1 : 0);
     scrubbed.set(state.scrub.scannedBytes);
     if (state.scrub.lastCompletedAt !== undefined) scrubbedAt.set(state.scrub.lastCompletedAt / 1000);
+    workers.set(state.workers);
     circuit.reset();
     for (const { name: upstream, rateLimit, circuits } of state.upstreams) {
       if (rateLimit?.limit !== undefined) limit.set({ upstream }, rateLimit.limit);

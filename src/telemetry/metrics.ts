@@ -1,12 +1,14 @@
 /** Every metric of the process, declared in one place. Labels come from closed sets: never a repository or a digest. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { renderMerged, type Snapshot } from './metrics-merge.ts';
+import { monitorEventLoop } from './metrics-event-loop.ts';
 import { stateGauges, type State } from './metrics-state.ts';
 
 export interface ServedRequest {
   readonly route: string;
   readonly method: string;
   readonly status: number;
-  readonly source?: 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale';
+  readonly source?: 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale' | undefined;
   readonly bytes: number;
   readonly durationMs: number;
 }
@@ -98,6 +100,11 @@ export class Metrics {
     'Blobs that were missing or cut short on disk.',
     [],
   );
+  readonly #workerRestarts = this.#counter(
+    'entrepot_worker_restarts_total',
+    'Worker processes that took the place of one that was gone.',
+    [],
+  );
   // Under Distribution's names, so that dashboards made for its proxy go on working.
   readonly #proxyRequests = this.#counter('registry_proxy_requests_total', 'Requests for cached content.', [
     'type',
@@ -136,14 +143,28 @@ export class Metrics {
   }
 
   readonly #refresh: () => Promise<void>;
+  readonly #eventLoop = monitorEventLoop(this.#registry);
 
   get contentType(): string {
     return this.#registry.contentType;
   }
 
-  async render(): Promise<string> {
+  /** @param others of processes that work for this one, to be counted with it */
+  async render(others: readonly Snapshot[] = []): Promise<string> {
     await this.#refresh();
-    return this.#registry.metrics();
+    if (others.length === 0) return this.#registry.metrics();
+    return renderMerged([await this.#registry.getMetricsAsJSON(), ...others]);
+  }
+
+  /** Looks at the event loop no longer. */
+  close(): void {
+    this.#eventLoop[Symbol.dispose]();
+  }
+
+  /** What was counted here, for a process that knows the state of the whole. */
+  async snapshot(): Promise<Snapshot> {
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics.filter(({ name, type }) => !(name.startsWith('entrepot_') && String(type) === 'gauge'));
   }
 
   countRequest({ route, method, status, source, bytes, durationMs }: ServedRequest): void {
@@ -178,6 +199,10 @@ export class Metrics {
   countEvicted(blobs: number, bytes: number): void {
     this.#evictedBlobs.inc(blobs);
     this.#evictedBytes.inc(bytes);
+  }
+
+  countWorkerRestart(): void {
+    this.#workerRestarts.inc();
   }
 
   countLostBlob(): void {

@@ -37,7 +37,8 @@ async function openFiles(directory: string): Promise<readonly string[]> {
   const targets = await Promise.all(
     files.map((file) => readlink(join('/proc/self/fd', file)).catch(() => '')),
   );
-  return targets.filter((target) => target.startsWith(directory));
+  // Who sends one by sendfile(2) has a descriptor of its own.
+  return [...new Set(targets)].filter((target) => target.startsWith(directory));
 }
 
 const aborted = ({ log }: RunningMirror) => log.filter((line) => line['aborted'] === true);

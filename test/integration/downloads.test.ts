@@ -206,6 +206,8 @@ describe('one blob in several repositories', () => {
     const digest = upstream.pushBlob('team/one', bytes);
     upstream.pushBlob('team/two', bytes);
     await get(`${mirror.url}/v2/team/one/blobs/${digest}`);
+    // Its client has it a moment before the store does.
+    await expect.poll(() => mirror.metric('entrepot_downloads_total{outcome="stored"}')).toBe(1);
     upstream.reset();
 
     expect(digestOf((await get(`${mirror.url}/v2/team/two/blobs/${digest}`)).body)).toBe(digest);

@@ -187,6 +187,7 @@ describe('the metrics', () => {
       reason: /^[a-z-]+$/,
       host: /^127\.0\.0\.1:\d+$/,
       le: /^([\d.]+|\+Inf)$/,
+      quantile: /^[01](\.\d+)?$/,
     };
     for (const [name, { samples }] of await scrape()) {
       for (const { labels } of samples) {

@@ -7,6 +7,7 @@ const STATE: State = {
   ...{ blobs: 3, manifests: 2, used: 1000, limit: 5000, downloads: 1, waiting: 4, partialBytes: 6 },
   upstreams: [],
   isOffline: false,
+  workers: 0,
   storage: [{ part: 'spool', isFailing: true }],
   scrub: { scannedBlobs: 1, scannedBytes: 2, lastCompletedAt: 3000 },
 };
@@ -122,6 +123,25 @@ describe('Metrics', () => {
     expect(samples.get('entrepot_partial_bytes')).toBe(6);
     expect(samples.get('entrepot_scrub_last_completed_timestamp_seconds')).toBe(3);
     expect(samples.get('entrepot_offline')).toBe(0);
+  });
+
+  it('shows by how much the event loop was late at most, since it was last asked', async () => {
+    const metrics = new Metrics('1', () => Promise.resolve(STATE));
+    const worst = async () =>
+      (await samplesOf(metrics)).get('entrepot_event_loop_delay_seconds{quantile="1"}');
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+    const afterBlocking = async () => {
+      await pause(50);
+      for (const until = performance.now() + 200; performance.now() < until;);
+      await pause(50);
+      return worst();
+    };
+    await expect.poll(afterBlocking).toBeGreaterThan(0.1);
+    // Nobody has looked since.
+    metrics.close();
+    await pause(1);
+    await worst();
+    expect(await worst()).toBe(0);
   });
 
   it('has registries of its own: two in one process do not add up', async () => {
