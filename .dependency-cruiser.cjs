@@ -15,6 +15,13 @@ const MAY_USE = {
   repository: [...BASE, ...PORTS],
   jobs: [...BASE, ...PORTS],
   telemetry: [...BASE, ...PORTS],
+  workers: [
+    ...BASE,
+    '^src/http/',
+    '^src/config/config\\.ts$',
+    '^src/blobs/blob-store\\.ts$',
+    '^src/telemetry/metrics-merge\\.ts$',
+  ],
   http: [...BASE, '^src/repository/(repository|repositories)\\.ts$'],
 };
 const ONLY_IN = {

@@ -1,16 +1,15 @@
 /** The composition root: every part is made and wired here, and only here. Read it first. */
-import { access, constants } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { boundInBytes, diskLimit, freeBytes } from './blobs/disk-limit.ts';
 import type { Config, UpstreamConfig } from './config/config.ts';
+import { adminAppOf, stateOf, type Shown } from './admin-front.ts';
+import { openListener } from './front.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { createAdminApp } from './http/admin.ts';
-import { createRegistryApp } from './http/router.ts';
 import { ListeningServer } from './http/server.ts';
 import { TlsFiles } from './http/tls-files.ts';
+import { openWorkers } from './keeper.ts';
 import { FairQueue } from './lib/fair-queue.ts';
-import { systemMessage } from './lib/system-message.ts';
 import { AccessRecorder } from './metadata/access-recorder.ts';
 import { ForgivingMetadataStore } from './metadata/forgiving-metadata-store.ts';
 import { Observers } from './observers.ts';
@@ -20,9 +19,7 @@ import { CacheSpace } from './repository/cache-space.ts';
 import { Downloads } from './repository/downloads.ts';
 import { Mirror, type MirrorPorts } from './repository/mirror.ts';
 import { Repositories, type MirroredRegistry } from './repository/repositories.ts';
-import { roomWarnings } from './repository/storage-health.ts';
 import { openStorage, type Storage } from './storage.ts';
-import type { State } from './telemetry/metrics-state.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { UpstreamError, type Upstream } from './upstream/upstream.ts';
 import { upstreamOf } from './upstreams.ts';
@@ -51,7 +48,13 @@ export interface App {
 }
 
 /** What of a core the listeners, the upstreams and the end of the process need. */
-type Core = Awaited<ReturnType<typeof openCore>>;
+interface Core extends Shown {
+  readonly abandoned: AbortController;
+  readonly broken: Promise<Error>;
+  readonly downloads: Downloads;
+  readonly mirrorPorts: MirrorPorts;
+  readonly onBroken: (reason: Error) => void;
+}
 
 /** @throws Error where the data directory, a TLS file or an address can't be used; nothing is left running then */
 export async function startApp(
@@ -79,24 +82,26 @@ export async function startApp(
     maxConnections: MAX_ADMIN_CONNECTIONS,
   });
   started.defer(() => admin.close(AbortSignal.abort()));
-  const registryApp = createRegistryApp({ repositories, observe: observers.request });
-  const registry = await ListeningServer.listen(registryApp, config.listen, {
-    ...{ tls, ...config.clients, onRefused: observers.refused },
+  const { touch, leases } = core.mirrorPorts;
+  const front = await (config.workers === 1 ? openListener : openWorkers)({
+    ...{ config, version, log, now, repositories, observers, leases, tls, touch },
+    onBroken: core.onBroken,
   });
-  started.defer(() => registry.close(AbortSignal.abort()));
+  started.defer(() => front.close(0));
+  core.front.current = front;
 
   const { used: usedCacheBytes, limit: reachableCacheBytes } = await core.space.usage();
   const maxCacheBytes = await boundInBytes(config.dataDir, config.cache.maxSize);
   const running = started.move();
   return {
-    registryUrl: registry.url,
+    registryUrl: front.url,
     adminUrl: admin.url,
     ...{ maxCacheBytes, reachableCacheBytes, usedCacheBytes, broken: core.broken },
     close: async () => {
       const grace = AbortSignal.timeout(config.shutdownGraceMs);
       core.isStopping = true;
       // In this order: until the last request is over, another download may begin.
-      await registry.close(grace);
+      await front.close(config.shutdownGraceMs);
       await core.downloads.close(grace);
       core.abandoned.abort(new UpstreamError('offline', 'the mirror is shutting down'));
       await running.disposeAsync();
@@ -115,17 +120,22 @@ interface CoreOptions extends Required<Pick<AppOverrides, 'now' | 'pause'>> {
 const pauseFor = (ms: number, signal: AbortSignal): Promise<void> => setTimeout(ms, undefined, { signal });
 
 /** All that lies behind the listeners and before the upstreams. What it opens, `started` closes, in reverse. */
-async function openCore(options: CoreOptions, started: AsyncDisposableStack) {
+async function openCore(options: CoreOptions, started: AsyncDisposableStack): Promise<Core> {
   const { config, version, log, now, pause } = options;
   const { dataDir, cache, tagTtlMs, tagStaleForMs } = config;
   /** Ends what nobody waits for any more. */
   const abandoned = new AbortController();
-  const { promise: broken, resolve: onCorrupt } = Promise.withResolvers<Error>();
+  const { promise: broken, resolve: onBroken } = Promise.withResolvers<Error>();
+  const front: Core['front'] = { current: undefined };
   const metrics: Metrics = new Metrics(version, () => readState());
+  started.defer(() => metrics.close());
   const observers = new Observers(log, metrics, now);
   const { storageFailed: onUnwritten } = observers;
   const storage = await openStorage({
-    ...{ dataDir, memoryBytes: cache.memoryBytes, now, log, onUnwritten, onCorrupt },
+    ...{ dataDir, memoryBytes: (cache.memoryBytes * 3) / 4, now, log, onUnwritten },
+    sendfile: config.sendfile,
+    onCorrupt: onBroken,
+    onDropped: (key) => front.current?.drop(key),
   });
   started.defer(() => storage.close());
   const { blobs, metadata, spool } = storage;
@@ -159,20 +169,13 @@ async function openCore(options: CoreOptions, started: AsyncDisposableStack) {
     onUnreadable: (error) => observers.storageFailed('blobs', error),
     onFetched: observers.manifestFetched,
   };
-  const core = {
-    ...{ abandoned, broken, downloads, metadata, metrics, mirrorPorts, observers, space },
+  const core: Core = {
+    ...{ abandoned, broken, front, downloads, metadata, metrics, mirrorPorts, observers, onBroken, space },
     isStopping: false,
     offline: { isOn: config.isOffline },
-    readUpstreams: (): Upstream[] => [],
+    readUpstreams: () => [],
   };
-  const readState = async (): Promise<State> => ({
-    ...(await metadata.totals().catch(() => ({ blobs: NaN, manifests: NaN }))),
-    ...(await space.usage().catch(() => ({ used: NaN, limit: NaN }))),
-    ...{ downloads: places.taken, waiting: places.waiting },
-    ...{ partialBytes: spool.partialBytes, storage: observers.storage.parts },
-    ...{ upstreams: core.readUpstreams(), isOffline: core.offline.isOn },
-    scrub: await housekeeping.scrub.progress(),
-  });
+  const readState = () => stateOf({ ...core, places, spool, scrub: housekeeping.scrub });
   return core;
 }
 
@@ -196,30 +199,6 @@ function openSpace(
     onEvicted: observers.evicted,
     onError: (error) => observers.storageFailed('index', error),
   });
-}
-
-function adminAppOf(core: Core, dataDir: string) {
-  const { metrics, observers, space, metadata } = core;
-  return createAdminApp({
-    /** Why requests should not be sent here. */
-    findFaults: () => Promise.resolve(core.isStopping ? ['the mirror is shutting down'] : []),
-    /** What costs nobody a pull: it goes straight through. */
-    findWarnings: async () => [
-      ...(core.offline.isOn ? ['the mirror is switched offline'] : []),
-      ...observers.storage.warnings,
-      ...(await warningOf('the data directory can not be written', access(dataDir, constants.W_OK))),
-      ...(await warningOf('the index can not be read', metadata.totals())),
-      ...(await space.usage().then(roomWarnings, () => [])),
-    ],
-    metrics: { contentType: metrics.contentType, render: () => metrics.render() },
-  });
-}
-
-async function warningOf(what: string, working: Promise<unknown>): Promise<readonly string[]> {
-  return working.then(
-    () => [],
-    (error: unknown) => [`${what}: ${systemMessage(error)}`],
-  );
 }
 
 function loadTls(

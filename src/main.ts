@@ -8,7 +8,9 @@ import { checkHealth, rebuildIndex } from './commands.ts';
 import { ConfigError, type Config } from './config/config.ts';
 import { formatConfig } from './config/describe-config.ts';
 import { loadConfig } from './config/load-config.ts';
+import { collectWhenQuiet } from './lib/collect-when-quiet.ts';
 import { createLogger } from './telemetry/logger.ts';
+import { WorkersError } from './workers/workers.ts';
 
 const HELP = `Usage: entrepot [command] [options]
 
@@ -54,9 +56,11 @@ async function serve(config: Config): Promise<number> {
   const app = await startApp(config, version, log);
   screen.write(`${banner(config, version, app)}\n`);
   log.info({ version, registry: app.registryUrl, admin: app.adminUrl, dataDir: config.dataDir }, 'listening');
+  collectWhenQuiet();
 
   const end = await Promise.race([asked, app.broken]);
-  if (end instanceof Error)
+  if (end instanceof WorkersError) log.fatal({ err: end }, 'ending, for nobody is left to answer clients');
+  else if (end instanceof Error)
     log.fatal({ err: end }, 'the index is corrupt: ending, for the next start makes it anew');
   else log.info({ signal: end }, 'stopping: what runs may finish');
   const code = end instanceof Error ? EXIT.failure : EXIT.success;

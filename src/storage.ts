@@ -6,7 +6,9 @@ import type { BlobStore } from './blobs/blob-store.ts';
 import { BufferPool } from './blobs/buffers.ts';
 import { DiskBlobStore } from './blobs/disk-blob-store.ts';
 import { HotBlobStore } from './blobs/hot-blob-store.ts';
+import { Sendfile } from './blobs/sendfile.ts';
 import { Spool } from './blobs/spool.ts';
+import type { SendfileMode } from './config/config.ts';
 import { systemMessage } from './lib/system-message.ts';
 import { CachedMetadataStore } from './metadata/cached-metadata-store.ts';
 import type { MetadataStore, ScrubStates } from './metadata/metadata-store.ts';
@@ -38,22 +40,29 @@ export interface StorageOptions {
   readonly memoryBytes: number;
   readonly now: () => number;
   readonly log: Logger;
+  /** `off` unless given: only who sends to clients has use for it. */
+  readonly sendfile?: SendfileMode;
   /** A pull that nothing else fails went on without something that belongs on the disk. */
   readonly onUnwritten: (part: 'index' | 'blobs', error: Error) => void;
   /** The index turns out to be broken while it is in use: nothing that it says can be trusted. */
   readonly onCorrupt: (error: Error) => void;
+  /** What answers may rest on is gone or has changed: a digest, a `tagKey`, or without one nobody knows what. */
+  readonly onDropped?: (key: string | undefined) => void;
 }
 
 const INDEX_FILE = 'index.sqlite';
 
 /** @throws Error where the directory can't be used, or another process uses it */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
-  const { dataDir, memoryBytes, now, log, onUnwritten, onCorrupt } = options;
+  const { dataDir, memoryBytes, now, log, onUnwritten, onCorrupt, onDropped } = options;
   await makeWritable(dataDir);
   await using opening = new AsyncDisposableStack();
   const lock = lockDirectory(dataDir);
   opening.defer(() => lock.release());
-  const buffers = new BufferPool();
+  const sendfile = Sendfile.load(options.sendfile ?? 'off', (err) =>
+    log.warn({ err }, 'blobs are copied: what would send them as files does not load'),
+  );
+  const buffers = new BufferPool({ sendfile });
   const files = await DiskBlobStore.open(join(dataDir, 'blobs'), buffers, (error) =>
     onUnwritten('blobs', error),
   );
@@ -61,7 +70,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const records = new RecordDirectory(join(dataDir, 'repositories'), (error) => onUnwritten('index', error));
   const path = join(dataDir, INDEX_FILE);
   const opened = openSqliteMetadataStore({ path, records, clock: now, onCorrupt });
-  const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2);
+  const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2, onDropped);
   opening.defer(() => metadata.close());
   if (opened.setAside) {
     log.error(
@@ -70,7 +79,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     );
   }
   if (opened.isNew) await rebuild(opened, records, files, options);
-  const blobs = new HotBlobStore(files, memoryBytes / 2);
+  const blobs = new HotBlobStore(files, memoryBytes / 2, onDropped);
   const reconcile = async (signal: AbortSignal) => {
     const counts = await reconcileIndex(metadata, blobs, now, signal);
     opened.reconciled();

@@ -65,6 +65,7 @@ describe('the check of the architecture', () => {
     ['src/repository/planted.ts', '../metadata/sqlite-planted.ts', 'repository-may-use'],
     ['src/http/planted.ts', '../metadata/sqlite-planted.ts', 'http-may-use'],
     ['src/jobs/planted.ts', '../metadata/sqlite-planted.ts', 'jobs-may-use'],
+    ['src/workers/planted.ts', '../metadata/sqlite-planted.ts', 'workers-may-use'],
     ['src/telemetry/planted.ts', '../http/planted.ts', 'telemetry-may-use'],
     ['src/repository/planted-app.ts', '../app.ts', 'only-main-imports-app'],
     ['src/blobs/planted-express.ts', 'express', 'only-one-home-for-express'],

@@ -50,6 +50,22 @@ export type CacheBound =
 export const WHEN_ABANDONED = ['finish', 'stop'] as const;
 export type WhenAbandoned = (typeof WHEN_ABANDONED)[number];
 
+/** How blobs leave where the system can send a file by itself: `auto` has it do so. */
+export const SENDFILE_MODES = ['auto', 'always', 'off'] as const;
+export type SendfileMode = (typeof SENDFILE_MODES)[number];
+
+/** The header by which a web server in front is told to send a file itself; `off` tells none. */
+export const ACCEL_HEADERS = ['off', 'x-accel-redirect', 'x-sendfile'] as const;
+export type AccelHeader = (typeof ACCEL_HEADERS)[number];
+
+export interface AccelConfig {
+  readonly header: Exclude<AccelHeader, 'off'>;
+  /** Of the location of that server that leads to the blobs' files; begins and ends with a slash. */
+  readonly prefix: string;
+  /** Smaller blobs are sent by us: bytes. */
+  readonly minBytes: number;
+}
+
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -89,6 +105,10 @@ export interface Config {
     readonly maxConnections: number;
     readonly timeoutMs: number;
   };
+  /** Processes that answer clients; 1 is this one alone. */
+  readonly workers: number;
+  readonly sendfile: SendfileMode;
+  readonly accel: AccelConfig | undefined;
   readonly log: { readonly level: LogLevel };
   readonly shutdownGraceMs: number;
 }

@@ -11,7 +11,7 @@ import {
 } from './config.ts';
 
 export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
-  const { cache, downloads, scrub, clients } = config;
+  const { cache, downloads, scrub, clients, accel } = config;
   return {
     listen: formatListen(config.listen),
     admin: { listen: formatListen(config.admin.listen) },
@@ -40,6 +40,11 @@ export function describeConfig(config: Config): Readonly<Record<string, unknown>
       maxConnections: clients.maxConnections,
       timeout: formatDuration(clients.timeoutMs),
     },
+    workers: config.workers,
+    sendfile: config.sendfile,
+    accel: accel
+      ? { header: accel.header, prefix: accel.prefix, minSize: exactBytes(accel.minBytes) }
+      : { header: 'off' },
     log: { level: config.log.level },
     shutdownGrace: formatDuration(config.shutdownGraceMs),
   };

@@ -2,6 +2,7 @@
  * The kinds of values that settings have: how each is read from text, and how to say what was expected.
  * `parse` throws SyntaxError with a hint, or with an empty message where the expectation says it all.
  */
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Secret } from '../lib/secret.ts';
 import { formatDuration, parseBytes, parseDuration } from '../lib/units.ts';
@@ -164,6 +165,20 @@ export function integer(min: number, max: number): Kind<number> {
     },
   };
 }
+
+/** As many as this process may use, with `auto`. */
+export const processes: Kind<number> = {
+  expected: 'a whole number from 1 to 64, or auto for one for each processor core',
+  parse: (text) => (text === 'auto' ? Math.min(64, availableParallelism()) : integer(1, 64).parse(text)),
+};
+
+export const uriPrefix: Kind<string> = {
+  expected: 'a path such as /entrepot-blobs/, with a slash at both ends',
+  parse(text) {
+    if (!/^\/(?:[\w.-]+\/)+$/.test(text)) throw new SyntaxError();
+    return text;
+  },
+};
 
 export const toggle: Kind<boolean> = {
   expected: 'true or false',

@@ -1,6 +1,12 @@
 /** Reads the configuration from its file and the environment, and finds every mistake in it before anything starts. */
 import { LineCounter, parseDocument, type YAMLError } from 'yaml';
-import { ConfigError, type Config, type UpstreamConfig, type UpstreamCredentials } from './config.ts';
+import {
+  ConfigError,
+  type AccelConfig,
+  type Config,
+  type UpstreamConfig,
+  type UpstreamCredentials,
+} from './config.ts';
 import {
   CONFIG_VARIABLE,
   overlay,
@@ -11,8 +17,9 @@ import {
 } from './environment.ts';
 import type { ReadFile } from './kinds.ts';
 import { describeIssue } from './mistakes.ts';
-import { configSchema, type ParsedConfig, type ParsedUpstream } from './schema.ts';
+import { configSchema, type ParsedConfig } from './schema.ts';
 import { settingsOf } from './setting.ts';
+import type { ParsedUpstream } from './upstream-schema.ts';
 import { DOCKER_HUB_URL, isDockerHub, nameOf, namespacesOf } from './upstream-names.ts';
 
 export interface ConfigSources {
@@ -120,9 +127,16 @@ function toConfig(parsed: ParsedConfig): Config {
     },
     scrub: { intervalMs: parsed.scrub.interval, bytesPerSecond: parsed.scrub.rate },
     clients: { maxConnections: parsed.clients.maxConnections, timeoutMs: parsed.clients.timeout },
+    workers: parsed.workers,
+    sendfile: parsed.sendfile,
+    accel: toAccel(parsed.accel),
     log: parsed.log,
     shutdownGraceMs: parsed.shutdownGrace,
   };
+}
+
+function toAccel({ header, prefix, minSize }: ParsedConfig['accel']): AccelConfig | undefined {
+  return header === 'off' ? undefined : { header, prefix, minBytes: minSize };
 }
 
 function toUpstream(parsed: ParsedUpstream, namespaces: readonly string[] = []): UpstreamConfig {

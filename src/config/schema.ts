@@ -1,17 +1,17 @@
 /** The one schema: every setting with its meaning, default and variable, and the checks across them. */
 import * as z from 'zod';
-import { LOG_LEVELS, WHEN_ABANDONED } from './config.ts';
-import { checkCredentials, checkNames, checkTls } from './contradictions.ts';
+import { ACCEL_HEADERS, LOG_LEVELS, SENDFILE_MODES, WHEN_ABANDONED } from './config.ts';
+import { checkNames, checkTls } from './contradictions.ts';
 import * as kinds from './kinds.ts';
 import type { ReadFile } from './kinds.ts';
-import { optional, required, withDefault } from './setting.ts';
+import { optional, withDefault } from './setting.ts';
+import { upstreamSchema } from './upstream-schema.ts';
 
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 const DAY = 24 * HOUR;
 
 export type ParsedConfig = z.infer<ReturnType<typeof configSchema>>;
-export type ParsedUpstream = z.infer<ReturnType<typeof upstreamSchema>>;
 
 /** @param readFile for the files that settings name: secrets, and those that have to be readable */
 export function configSchema(readFile: ReadFile) {
@@ -44,6 +44,7 @@ export function configSchema(readFile: ReadFile) {
     downloads: downloadsSchema().prefault({}),
     scrub: scrubSchema().prefault({}),
     clients: clientsSchema().prefault({}),
+    ...sendingSettings(),
     log: z
       .strictObject({
         level: withDefault('info', kinds.choice(LOG_LEVELS), {
@@ -169,78 +170,35 @@ function clientsSchema() {
   });
 }
 
-function upstreamSchema(readFile: ReadFile) {
-  return z
-    .strictObject({
-      url: required(kinds.registryUrl, {
-        env: 'ENTREPOT_UPSTREAM_URL',
-        defaultNote: '`https://registry-1.docker.io` for the first; the others need one',
-        description: 'The registry to mirror. It may have a path, which comes before `/v2/`.',
-      }),
-      namespaces: optional(kinds.registryHosts, {
-        env: 'ENTREPOT_UPSTREAM_NAMESPACES',
-        defaultNote: "the URL's host, and `docker.io` for Docker Hub, or else for the first upstream",
-        description:
-          'The registry names that it answers for, in `?ns=` and as a path prefix. A name belongs to one upstream only.',
-      }),
-      username: optional(kinds.username, {
-        env: 'ENTREPOT_UPSTREAM_USERNAME',
-        description:
-          'Who pulls from the upstream. Whatever this account may read, every client of the mirror may read too.',
-      }),
-      password: optional(kinds.secret, {
-        env: 'ENTREPOT_UPSTREAM_PASSWORD',
-        description: 'The password of `username`, or an access token in its place.',
-      }),
-      passwordFile: optional(kinds.secretFile(readFile), {
-        env: 'ENTREPOT_UPSTREAM_PASSWORD_FILE',
-        description:
-          'A file with the password, such as a Docker or Kubernetes secret. Read whenever it is needed, so that a new password needs no restart.',
-      }),
-      token: optional(kinds.secret, {
-        env: 'ENTREPOT_UPSTREAM_TOKEN',
-        description:
-          'A bearer token that the registry takes as it is, instead of a user name and a password.',
-      }),
-      tokenFile: optional(kinds.secretFile(readFile), {
-        env: 'ENTREPOT_UPSTREAM_TOKEN_FILE',
-        description: 'A file with the token. Read whenever it is needed.',
-      }),
-      realms: optional(kinds.registryHosts, {
-        env: 'ENTREPOT_UPSTREAM_REALMS',
-        description:
-          "Hosts that may act as its token service although they are not of the registry's own domain. The password is sent to them.",
-      }),
-      redirects: optional(kinds.registryHosts, {
-        env: 'ENTREPOT_UPSTREAM_REDIRECTS',
-        description:
-          'Hosts that it may send us to for its bytes although their addresses are private, as those of an object store in the same network. Public addresses need no entry.',
-      }),
-      ...connectionSettings(),
-    })
-    .superRefine((upstream, check) => checkCredentials(upstream, check));
-}
-
-function connectionSettings() {
+/** By whom, and how, answers are sent. */
+function sendingSettings() {
   return {
-    maxConnections: withDefault('32', kinds.integer(1, 1024), {
-      env: 'ENTREPOT_UPSTREAM_MAX_CONNECTIONS',
+    workers: withDefault('1', kinds.processes, {
+      env: 'ENTREPOT_WORKERS',
       description:
-        'How many connections to it may carry blobs at once. Short questions, such as where a tag points, have up to sixteen of their own.',
+        'How many processes answer clients. More than one share the port and the cache: each answers what is asked often and sends stored blobs by itself, and passes all else on to the first process, which alone downloads and evicts. Each needs some 50 MB. `auto` is one for each processor core.',
     }),
-    connectTimeout: withDefault('5s', kinds.duration(1, HOUR), {
-      env: 'ENTREPOT_UPSTREAM_CONNECT_TIMEOUT',
-      description: 'How long a connection, with its TLS handshake, may take to come about.',
-    }),
-    headersTimeout: withDefault('20s', kinds.duration(1, HOUR), {
-      env: 'ENTREPOT_UPSTREAM_HEADERS_TIMEOUT',
+    sendfile: withDefault('auto', kinds.choice(SENDFILE_MODES), {
+      env: 'ENTREPOT_SENDFILE',
       description:
-        "How long it may take to begin its answer. Below the 30s after which containerd gives up on the mirror's.",
+        'Whether the system sends the files of blobs by itself, which costs less, where it can: on Linux, without TLS. `auto` has it do so where it pays, from some 100 KiB at a time on; `always` has it send all that can be sent so; `off` nothing.',
     }),
-    bodyTimeout: withDefault('30s', kinds.duration(1, HOUR), {
-      env: 'ENTREPOT_UPSTREAM_BODY_TIMEOUT',
-      description:
-        'How long it may be silent in the middle of an answer. After that the connection counts as broken, and a download goes on over another one.',
-    }),
+    accel: z
+      .strictObject({
+        header: withDefault('off', kinds.choice(ACCEL_HEADERS), {
+          env: 'ENTREPOT_ACCEL_HEADER',
+          description:
+            'Whether a web server in front sends stored blobs from their files: nginx by `x-accel-redirect`, Apache and lighttpd by `x-sendfile`. Only requests with a header `X-Sendfile-Type` that names the same are answered so. [deploy/nginx-accel.conf](../deploy/nginx-accel.conf) is an example.',
+        }),
+        prefix: withDefault('/entrepot-blobs/', kinds.uriPrefix, {
+          env: 'ENTREPOT_ACCEL_PREFIX',
+          description: 'Where nginx has the directory `blobs/v1` of the cache, in an internal location.',
+        }),
+        minSize: withDefault('1MiB', kinds.size, {
+          env: 'ENTREPOT_ACCEL_MIN_SIZE',
+          description: 'Blobs that are smaller than that are sent by the mirror itself.',
+        }),
+      })
+      .prefault({}),
   };
 }

@@ -1,9 +1,11 @@
 /** Blobs: the whole or one range, from the cache or while they come in. */
 import type { Request, Response } from 'express';
-import { formatContentRange, parseRange, type ByteRange } from '../lib/byte-range.ts';
+import { parseRange, type ByteRange } from '../lib/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { Repository } from '../repository/repository.ts';
+import { setPart, type Deliver } from './delivery.ts';
+import { offerToKeep } from './keepable.ts';
 import { recordOf, recordServed } from './request-record.ts';
 import { HttpRequester } from './requester.ts';
 import { isEtagOf, sendNotModified, setContentHeaders } from './responses.ts';
@@ -17,15 +19,23 @@ export async function headBlob(request: Request, response: Response, repository:
   if (sendNotModified(request, response, digest)) return;
   setBlobHeaders(response, digest, size);
   if (size !== undefined) response.setHeader('Content-Length', size);
+  offerToKeep(request, response, served);
   response.end();
 }
 
-export async function getBlob(request: Request, response: Response, repository: Repository, digest: Digest) {
+/** @param deliver sends blobs of the store in our place, where it does */
+export async function getBlob(
+  request: Request,
+  response: Response,
+  repository: Repository,
+  digest: Digest,
+  deliver: Deliver,
+) {
   if (request.headers['if-none-match'] !== undefined) {
     recordServed(response, await repository.statBlob(digest));
     if (sendNotModified(request, response, digest)) return;
   }
-  const served = await repository.blob(digest, new HttpRequester(request, response));
+  const served = await repository.blob(digest, new HttpRequester(response));
   const { content } = served;
   try {
     recordServed(response, served);
@@ -37,23 +47,33 @@ export async function getBlob(request: Request, response: Response, repository: 
       });
     }
     setBlobHeaders(response, digest, content.size);
-    await send(response, content, range);
+    const { size } = content;
+    const isDelivered =
+      isStored(served) && size !== undefined
+        ? deliver({ request, response, digest, size, range })
+        : undefined;
+    await (isDelivered ?? send(request, response, served, range));
   } finally {
     await content.close();
   }
 }
 
+/** In a file; neither on its way in nor, for it is small, in memory. */
+function isStored({ source, content }: Awaited<ReturnType<Repository['blob']>>): boolean {
+  return (source === 'hit' || source === 'revalidated') && content.bytes === undefined;
+}
+
 async function send(
+  request: Request,
   response: Response,
-  content: Awaited<ReturnType<Repository['blob']>>['content'],
+  served: Awaited<ReturnType<Repository['blob']>>,
   range: ByteRange | undefined,
 ): Promise<void> {
-  if (range && content.size !== undefined) {
-    response.statusCode = 206;
-    response.setHeader('Content-Range', formatContentRange(range, content.size));
-  }
+  const { content } = served;
+  if (range && content.size !== undefined) setPart(response, range, content.size);
   const length = range ? range.end - range.start : content.size;
   if (length !== undefined) response.setHeader('Content-Length', length);
+  if (content.bytes) offerToKeep(request, response, served, content.bytes);
   // The client hears at once that it is coming (containerd waits 30 s for headers), however long the first byte takes.
   // With an empty body the headers are the whole answer: they wait until the body is known to be right.
   if (recordOf(response).source !== 'hit' && length !== 0) response.flushHeaders();

@@ -13,9 +13,10 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { Server as NetServer, type AddressInfo, type DropArgument, type Socket } from 'node:net';
+import { besideOnTimeout } from '../lib/beside.ts';
 import { systemMessage } from '../lib/system-message.ts';
 import { answerRefusal, reasonOf, type AnsweredReason, type Refusal } from './refusal.ts';
-import type { TlsFiles } from './tls-files.ts';
+import type { KeyPair } from './tls-files.ts';
 import { Turns } from './turns.ts';
 
 /** What clients may do, beside what is a setting. A test may have less patience. */
@@ -40,8 +41,15 @@ const LIMITS: Limits = {
   waitingRequests: 16_384,
 };
 
+/** Where a certificate comes from, and another one when it changes. */
+export interface KeyPairs {
+  readonly current: KeyPair;
+  watch(use: (pair: KeyPair) => void): void;
+  close(): void;
+}
+
 export interface ListenOptions {
-  readonly tls?: TlsFiles | undefined;
+  readonly tls?: KeyPairs | undefined;
   /** As many as the system can, unless given. */
   readonly maxConnections?: number;
   /** How long a client may take nothing of its answer; five minutes unless given. */
@@ -54,7 +62,7 @@ export interface ListenOptions {
 export class ListeningServer {
   readonly url: string;
   readonly #server: Server | HttpsServer;
-  readonly #tls: TlsFiles | undefined;
+  readonly #tls: KeyPairs | undefined;
   readonly #onRefused: (refusal: Refusal) => void;
   readonly #turns: Turns;
   /** Of TCP: those that are not through their TLS handshake are among them. */
@@ -85,8 +93,9 @@ export class ListeningServer {
     server.on('error', ({ code }: NodeJS.ErrnoException) =>
       this.#onRefused({ reason: 'not-accepted', client: undefined, code }),
     );
-    const { address, port, family } = server.address() as AddressInfo;
-    this.url = `${this.#tls ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    this.url = server.listening ? urlOf(server.address() as AddressInfo, this.#tls !== undefined) : '';
+    // Connections that are open keep the certificate that they were made with.
+    this.#tls?.watch((pair) => (server as HttpsServer).setSecureContext(pair));
   }
 
   /** Resolves when it listens; rejects where it can't, as when the port is taken. */
@@ -95,7 +104,6 @@ export class ListeningServer {
     { host, port }: { readonly host: string; readonly port: number },
     options: ListenOptions = {},
   ): Promise<ListeningServer> {
-    const { tls } = options;
     const server = createServer(options);
     try {
       server.listen({ host, port });
@@ -103,9 +111,20 @@ export class ListeningServer {
     } catch (cause) {
       throw new Error(`can't listen on ${host}:${port}: ${systemMessage(cause)}`, { cause });
     }
-    // Connections that are open keep the certificate that they were made with.
-    if (tls) tls.watch((files) => (server as HttpsServer).setSecureContext(files));
     return new ListeningServer(server, app, options);
+  }
+
+  /** One without a port of its own, for connections that another process takes and hands over. */
+  static withoutPort(app: RequestListener, options: ListenOptions): ListeningServer {
+    const server = createServer(options);
+    // At which Node.js begins to look for requests that come too slowly.
+    server.emit('listening');
+    return new ListeningServer(server, app, options);
+  }
+
+  /** Serves a connection that came elsewhere. */
+  take(socket: Socket): void {
+    this.#server.emit('connection', socket);
   }
 
   /** Takes no new work; resolves when the last answer is out, or all are cut off because `grace` was aborted. */
@@ -122,6 +141,9 @@ export class ListeningServer {
     grace.addEventListener('abort', cutOff);
     if (grace.aborted) cutOff();
     await closed;
+    // Those that were handed over are not the server's.
+    for (const socket of this.#sockets)
+      if (!socket.closed) await once(socket, 'close').catch(() => undefined);
     grace.removeEventListener('abort', cutOff);
     // Which ends the timer that looks for slow requests.
     this.#server.close();
@@ -161,12 +183,18 @@ export class ListeningServer {
   /** For as long as the timeout, nothing went over the connection in either direction. */
   #expire(socket: Socket): void {
     if (this.#turns.isBusy(socket)) {
+      const beside = besideOnTimeout(socket);
+      if (beside === 'moving') return;
       // It is we who have nothing to send: how long that may last is for the application to say.
-      if (socket.writableLength === 0) return;
+      if (beside === 'nothing' && socket.writableLength === 0) return;
       this.#onRefused({ reason: 'stalled', client: socket.remoteAddress });
     }
     socket.destroy();
   }
+}
+
+export function urlOf({ address, port, family }: AddressInfo, isTls: boolean): string {
+  return `${isTls ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 /** A kernel shows in steps of up to 1.8 MB (measured) that a client takes something: at 10 kB/s, every three minutes. */

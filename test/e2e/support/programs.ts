@@ -14,6 +14,7 @@ const REQUIRED: Readonly<Record<string, string>> = {
   'docker-registry': 'docker-registry',
   dockerd: 'docker.io',
   ip: 'iproute2',
+  nginx: 'nginx-light',
   nsenter: 'util-linux',
   podman: 'podman',
   runc: 'runc',

@@ -55,6 +55,9 @@ describe('describeConfig', () => {
       downloads: { maxConcurrent: 32, whenAbandoned: 'finish', keepPartial: '1d' },
       scrub: { interval: '7d', rate: '16MiB' },
       clients: { maxConnections: 16384, timeout: '5m' },
+      workers: 1,
+      sendfile: 'auto',
+      accel: { header: 'off' },
       log: { level: 'info' },
       shutdownGrace: '25s',
     });

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, formatListen, type Config } from '../../../src/config/config.ts';
@@ -94,5 +95,29 @@ describe('the other settings', () => {
 
   it('a value of a thousand letters is cut short in the message', () => {
     expect(() => load({ ENTREPOT_TAG_TTL: 'x'.repeat(1000) })).toThrow(/is "x{100}\.\.\."/);
+  });
+});
+
+describe('ENTREPOT_WORKERS', () => {
+  it('takes a number, or as many as there are processor cores', () => {
+    expect(load({ ENTREPOT_WORKERS: '3' }).workers).toBe(3);
+    expect(load({ ENTREPOT_WORKERS: 'auto' }).workers).toBe(Math.min(64, availableParallelism()));
+  });
+
+  it.each(['0', '65', 'all', '1.5'])('refuses %s', (text) => {
+    expect(() => load({ ENTREPOT_WORKERS: text })).toThrow('expected a whole number from 1 to 64, or auto');
+  });
+});
+
+describe('ENTREPOT_ACCEL_PREFIX', () => {
+  const prefixOf = (text: string) =>
+    load({ ENTREPOT_ACCEL_HEADER: 'x-accel-redirect', ENTREPOT_ACCEL_PREFIX: text }).accel?.prefix;
+
+  it.each(['/blobs/', '/a/b.c/d_e-f/'])('takes %s', (text) => {
+    expect(prefixOf(text)).toBe(text);
+  });
+
+  it.each(['/', 'blobs/', '/blobs', '/b lobs/', '/a//b/', '/a\r\nX: y/'])('refuses %j', (text) => {
+    expect(() => prefixOf(text)).toThrow('with a slash at both ends');
   });
 });
