@@ -8,12 +8,16 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 # No install scripts: the only one is of the development dependency `node`, which brings another Node.js.
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
+# Of dist/ only what `npm run build:native` has made, if it did; without it the mirror copies what the system could send by
+# itself. The other file is one that is there: no builder but BuildKit takes a COPY of nothing, and that one only of a
+# directory that is there.
+COPY package.json dis[t] ./dist/
 # Not by `npm run`, which would put that other Node.js first.
 RUN node scripts/build.ts
-# Of better-sqlite3 the running image needs no sources, and no binaries for other systems.
+# What is left is not part of the bundle. Of better-sqlite3 the running image needs no sources, and no binaries for other
+# systems.
 RUN npm prune --omit=dev --ignore-scripts \
  && cd node_modules/better-sqlite3 \
  && rm -rf deps src \
