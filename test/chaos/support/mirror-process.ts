@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FOR_ALL } from '../../support/for-all.ts';
 import type { Findings } from './findings.ts';
 import { LogWatch } from './log-watch.ts';
 import type { Plan } from './plan.ts';
@@ -42,6 +43,7 @@ export class MirrorProcess implements AsyncDisposable {
       PATH: process.env['PATH'],
       ENTREPOT_UPSTREAM_URL: upstreamUrl,
       ENTREPOT_DATA_DIR: dataDir,
+      ...FOR_ALL,
       ...plan.mirrorEnv,
     };
     this.absence.begin();

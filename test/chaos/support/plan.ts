@@ -1,5 +1,6 @@
 /** What a run is like, by its seed: how the mirror is set up, how many clients there are, what upstream can do. */
 import { Random } from '../../support/random.ts';
+import { FOR_ALL } from '../../support/for-all.ts';
 
 export interface Plan {
   readonly seed: string;
@@ -71,6 +72,7 @@ export function planOf({ seed, seconds, flipsBits = false }: Wish): Plan {
       ENTREPOT_DOWNLOADS_WHEN_ABANDONED: random.pick(['finish', 'stop']),
       ENTREPOT_SHUTDOWN_GRACE: `${SHUTDOWN_GRACE_MS}ms`,
       ENTREPOT_LOG_LEVEL: 'debug',
+      ...FOR_ALL,
       ...(flipsBits ? { ENTREPOT_SCRUB_INTERVAL: '60s', ENTREPOT_SCRUB_RATE: '1GiB' } : {}),
     },
   };
