@@ -40,25 +40,18 @@ export function checksOf(samples: readonly Sample[], cores: number): readonly Ch
     ...{ nodeNetwork: Infinity, rackUplink: Infinity },
     mirror: { cores, network: Infinity, diskWrite: Infinity, diskRead: Infinity, pageCache: Infinity },
   });
-  const coldImage = '20 clients, cold';
-  const imageBytes = median(samples, 'rollout', coldImage, ({ bytes }) => bytes ?? NaN) / 20;
-  return [
-    ...[20, 100].map((clients) => ({
-      what: `${clients} clients, one cold layer of 1 GiB, a line of 100 MiB/s`,
-      measuredSeconds: wall('herd', `${clients} clients, 1024 MiB, 100 MiB/s a connection`),
-      rollout: onLoopback(clients, GIB, LINE),
-    })),
-    {
-      what: '20 clients, a cold image of 12 layers, a line of 100 MiB/s',
-      measuredSeconds: wall('rollout', coldImage),
-      rollout: onLoopback(20, imageBytes, LINE),
-    },
-    {
-      what: '16 clients, a warm layer of 1 GiB',
-      measuredSeconds: wall('warm-layers', '1 GiB, 16 readers'),
-      rollout: onLoopback(16, GIB, Infinity),
-    },
-  ];
+  const hasHerd = samples.some(({ scenario }) => scenario === 'herd');
+  const clientsOfLayer = (hasHerd ? [20, 100] : []).map((clients) => ({
+    what: `${clients} clients, one cold layer of 1 GiB, a line of 100 MiB/s`,
+    measuredSeconds: wall('herd', `${clients} clients, 1024 MiB, 100 MiB/s a connection`),
+    rollout: onLoopback(clients, GIB, LINE),
+  }));
+  const readers = {
+    what: '16 clients, a warm layer of 1 GiB',
+    measuredSeconds: wall('warm-layers', '1 GiB, 16 readers'),
+    rollout: onLoopback(16, GIB, Infinity),
+  };
+  return [...clientsOfLayer, readers];
 }
 
 function median(
