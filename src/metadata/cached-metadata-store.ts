@@ -2,9 +2,10 @@
  * Keeps what is hot of any MetadataStore in memory: the tags, manifests and blobs that were found. Every write
  * passes through here and drops what it may change once it has ended, well or not, so that nothing stale is kept.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts';
 import { DigestCache } from './digest-cache.ts';
 import {
   tagKey,
@@ -12,12 +13,15 @@ import {
   type Evicted,
   type EvictionCandidate,
   type MetadataStore,
+  type Purged,
   type RepositoryKey,
   type TagRecord,
   type Totals,
 } from './metadata-store.ts';
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
+/** Of a purge, before others get their turn: 20 000 blobs at once held them up for 20 ms, and with workers for longer. */
+const DROPPED_AT_ONCE = 200;
 
 export class CachedMetadataStore implements MetadataStore {
   readonly #store: MetadataStore;
@@ -115,6 +119,14 @@ export class CachedMetadataStore implements MetadataStore {
     }
   }
 
+  async forgetUnheld(digest: Digest): Promise<boolean> {
+    try {
+      return await this.#store.forgetUnheld(digest);
+    } finally {
+      this.#drop(digest);
+    }
+  }
+
   listRepositories(
     upstream: string,
     after: string | undefined,
@@ -136,9 +148,7 @@ export class CachedMetadataStore implements MetadataStore {
     try {
       evicted = await this.#store.evict(candidate);
     } catch (error) {
-      // What went before it failed is not known.
-      for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.clear();
-      this.#onDropped(undefined);
+      this.#dropAll();
       throw error;
     }
     for (const digest of [candidate.digest, ...evicted.manifests]) this.#drop(digest);
@@ -147,6 +157,38 @@ export class CachedMetadataStore implements MetadataStore {
 
   totals(): Promise<Totals> {
     return this.#store.totals();
+  }
+
+  async purge(repository: RepositoryKey, target: Reference | 'all'): Promise<Purged | undefined> {
+    let purged: Purged | undefined;
+    try {
+      purged = await this.#store.purge(repository, target);
+    } catch (error) {
+      this.#dropAll();
+      throw error;
+    }
+    const { tags = [], released = [] } = purged ?? {};
+    const drops = [
+      ...tags.map((tag) => () => this.#dropTag(repository, tag)),
+      ...released.map((digest) => () => this.#drop(digest)),
+    ];
+    for (const [position, drop] of drops.entries()) {
+      if (position > 0 && position % DROPPED_AT_ONCE === 0) await setImmediate();
+      drop();
+    }
+    return purged;
+  }
+
+  pin(repository: RepositoryKey, reference: Reference): Promise<boolean> {
+    return this.#store.pin(repository, reference);
+  }
+
+  unpin(repository: RepositoryKey, reference: Reference): Promise<boolean> {
+    return this.#store.unpin(repository, reference);
+  }
+
+  pinnedContent(): Promise<ReadonlyMap<Digest, number>> {
+    return this.#store.pinnedContent();
   }
 
   recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void> {
@@ -164,6 +206,12 @@ export class CachedMetadataStore implements MetadataStore {
   #drop(digest: Digest): void {
     for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.dropDigest(digest);
     this.#onDropped(digest);
+  }
+
+  /** What went before it failed is not known. */
+  #dropAll(): void {
+    for (const cache of [this.#tags, this.#manifests, this.#blobs]) cache.clear();
+    this.#onDropped(undefined);
   }
 
   #dropTag(repository: RepositoryKey, tag: Tag): void {

@@ -6,7 +6,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts';
 
 /** A repository is known by its name and by the upstream that it comes from: the same name elsewhere is another. */
 export interface RepositoryKey {
@@ -49,6 +49,18 @@ export interface Evicted {
   readonly manifestBytes: number;
 }
 
+/** What goes of a repository when whoever runs the mirror wants a reference, or all of it, gone. */
+export interface Purged {
+  readonly tags: readonly Tag[];
+  /** That no repository holds any more. */
+  readonly manifests: readonly Digest[];
+  readonly manifestBytes: number;
+  /** That no repository holds any more; rows and files are still there, for whoever may evict them. */
+  readonly unheld: readonly BlobRecord[];
+  /** Manifests and blobs that this repository holds no more, whoever else does. */
+  readonly released: readonly Digest[];
+}
+
 export interface MetadataStore {
   findTag(repository: RepositoryKey, tag: Tag): Promise<TagRecord | undefined>;
   saveTag(repository: RepositoryKey, record: TagRecord): Promise<void>;
@@ -75,6 +87,8 @@ export interface MetadataStore {
   linkBlob(repository: RepositoryKey, blob: BlobRecord): Promise<void>;
   /** Its bytes are gone: the row and every link go; manifests stay, for the blob can be fetched again. */
   forgetBlob(digest: Digest): Promise<boolean>;
+  /** The row of a blob goes if no repository holds it; false where one does, or where there is none. */
+  forgetUnheld(digest: Digest): Promise<boolean>;
 
   /** Names in lexical order, `after` exclusive: repositories of which a manifest or a blob is held. */
   listRepositories(
@@ -97,6 +111,19 @@ export interface MetadataStore {
    */
   evict(candidate: Pick<EvictionCandidate, 'kind' | 'digest'>): Promise<Evicted>;
   totals(): Promise<Totals>;
+
+  /**
+   * For whoever wants a tag, a manifest with the tags that point to it, or all of a repository gone. With a manifest goes
+   * what this repository has no other use for: children of an index, referrers, links to blobs; not what another tag,
+   * index or manifest of it needs. `undefined` where it is not known. Not in one transaction, as for `evict`.
+   */
+  purge(repository: RepositoryKey, target: Reference | 'all'): Promise<Purged | undefined>;
+  /** Resolves to whether that is new. Nothing of it needs to be here. */
+  pin(repository: RepositoryKey, reference: Reference): Promise<boolean>;
+  /** Resolves to whether it was pinned. */
+  unpin(repository: RepositoryKey, reference: Reference): Promise<boolean>;
+  /** All that pinned references reach, held or not, and the bytes of it that are; a tag reaches what it points to now. */
+  pinnedContent(): Promise<ReadonlyMap<Digest, number>>;
 
   /** Records blobs that were found on disk, held by no repository yet; known ones stay as they are. */
   recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void>;
@@ -127,5 +154,16 @@ export interface ScrubStates {
 /** What a pull needs of it; the rest is for keeping the cache within its bound. */
 export type PullMetadata = Omit<
   MetadataStore,
-  'recordAccess' | 'leastRecentlyUsed' | 'evict' | 'totals' | 'recordFound' | 'listBlobs' | 'close'
+  | 'recordAccess'
+  | 'leastRecentlyUsed'
+  | 'evict'
+  | 'totals'
+  | 'forgetUnheld'
+  | 'purge'
+  | 'pin'
+  | 'unpin'
+  | 'pinnedContent'
+  | 'recordFound'
+  | 'listBlobs'
+  | 'close'
 >;

@@ -17,6 +17,7 @@ export interface RebuildCounts {
   readonly blobs: number;
   readonly manifests: number;
   readonly tags: number;
+  readonly pins: number;
   /** From repositories to blobs that are there. */
   readonly links: number;
   /** Records that were passed over, broken or of a blob that is gone. */
@@ -34,7 +35,7 @@ export async function rebuildIndex(
   onProgress: (counts: RebuildCounts) => void = () => undefined,
   clock: () => number = Date.now,
 ): Promise<RebuildCounts> {
-  const counts = { blobs: 0, manifests: 0, tags: 0, links: 0, skipped: 0 };
+  const counts = { blobs: 0, manifests: 0, tags: 0, pins: 0, links: 0, skipped: 0 };
   counts.blobs = await recordFiles(target.bare, blobs, clock(), (seen) => {
     if (seen % PROGRESS_EVERY === 0) onProgress({ ...counts, blobs: seen });
   });
@@ -53,7 +54,7 @@ async function restore(
   store: MetadataStore,
   record: IndexRecord | BrokenRecord,
   blobs: BlobFiles,
-): Promise<'manifests' | 'tags' | 'links' | 'skipped'> {
+): Promise<'manifests' | 'tags' | 'pins' | 'links' | 'skipped'> {
   switch (record.kind) {
     case 'manifest':
       await store.saveManifest(record.repository, record.manifest, linksOf(record.manifest));
@@ -61,6 +62,9 @@ async function restore(
     case 'tag':
       await store.saveTag(record.repository, { ...record, checkedAt: 0 });
       return 'tags';
+    case 'pin':
+      await store.pin(record.repository, record.reference);
+      return 'pins';
     case 'blob': {
       const file = await blobs.stat(record.blob.digest);
       // A file of another size than was once verified is no blob; upstream will show what it should be.

@@ -1,13 +1,20 @@
 /** The words that the index and its records share: what one small fact of the index is, and who keeps a copy of it. */
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest } from '../oci/manifest.ts';
-import type { Tag } from '../oci/reference.ts';
+import type { Reference, Tag } from '../oci/reference.ts';
 import type { BlobRecord, RepositoryKey } from './metadata-store.ts';
 
-/** Which fact: that a repository holds a manifest or a blob, or where one of its tags points. */
+/** Which fact: that a repository holds a manifest or a blob, where one of its tags points, or what of it is pinned. */
 export type RecordAddress =
   | { readonly kind: 'manifest' | 'blob'; readonly repository: RepositoryKey; readonly digest: Digest }
-  | { readonly kind: 'tag'; readonly repository: RepositoryKey; readonly tag: Tag };
+  | { readonly kind: 'tag'; readonly repository: RepositoryKey; readonly tag: Tag }
+  | PinAddress;
+
+export interface PinAddress {
+  readonly kind: 'pin';
+  readonly repository: RepositoryKey;
+  readonly reference: Reference;
+}
 
 /** The fact with all that is needed to write its row again. */
 export type IndexRecord =
@@ -18,7 +25,8 @@ export type IndexRecord =
       readonly repository: RepositoryKey;
       readonly tag: Tag;
       readonly descriptor: Descriptor;
-    };
+    }
+  | PinAddress;
 
 /**
  * Keeps a copy of each fact beside its row, so that the rows can be lost. There is never a row without its record,
@@ -50,5 +58,7 @@ export function addressOf(record: IndexRecord): RecordAddress {
       return { kind, repository, digest: record.blob.digest };
     case 'tag':
       return { kind, repository, tag: record.tag };
+    case 'pin':
+      return record;
   }
 }

@@ -28,6 +28,7 @@ export class SqliteBlobs {
   readonly #isKnown: Statement<[Buffer], { known: number }>;
   readonly #release: Statement<[Buffer, Buffer, number], RepositoryRow>;
   readonly #remove: Statement<[Buffer]>;
+  readonly #removeUnheld: Statement<[Buffer]>;
   readonly #page: Statement<[Buffer, number], { digest: Buffer; size: number }>;
 
   constructor(db: Database, repositories: SqliteRepositories) {
@@ -46,6 +47,9 @@ export class SqliteBlobs {
       WHERE digest = ? AND repository_id IN (SELECT repository_id FROM repository_blobs WHERE digest = ? LIMIT ?)
       RETURNING ${RETURNING_REPOSITORY}`);
     this.#remove = db.prepare('DELETE FROM blobs WHERE digest = ?');
+    this.#removeUnheld = db.prepare(`
+      DELETE FROM blobs
+      WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM repository_blobs AS held WHERE held.digest = blobs.digest)`);
     this.#page = db.prepare('SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?');
   }
 
@@ -74,6 +78,11 @@ export class SqliteBlobs {
       addresses: holders.map((holder) => ({ kind: 'blob', repository: keyOf(holder), digest })),
       gone,
     };
+  }
+
+  /** Whether there was a row that no repository was linked to. */
+  removeUnheld(digest: Digest): boolean {
+    return this.#removeUnheld.run(encodeDigest(digest)).changes > 0;
   }
 
   link(repository: RepositoryKey, blob: BlobRecord, now: number): void {

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { extname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Database, Statement } from 'better-sqlite3';
 import { isFull } from './sqlite-database.ts';
@@ -14,6 +15,8 @@ const PROGRAM = join(import.meta.dirname, `sqlite-checkpoint-thread${extname(imp
 const PASS_PAGES = 1000;
 /** With so many in the WAL, whoever writes much waits for a pass: undisturbed it ends the WAL, which begins anew. */
 const MAX_PAGES = 4000;
+/** A disk that does not come back from a sync holds nobody up for longer: the WAL grows instead. */
+const PATIENCE_MS = 10_000;
 
 interface WalState {
   /** Pages in the WAL. */
@@ -29,11 +32,15 @@ export class SqliteCheckpoints {
   /** Made when it is needed first: an index that is only read needs none. */
   #thread: Worker | undefined;
   #pass: Promise<void> | undefined;
+  /** The pass that was waited for in vain; nobody waits for it again. */
+  #hanging: Promise<void> | undefined;
+  readonly #patienceMs: number;
   #isUnable = false;
 
-  constructor(db: Database, path: string) {
+  constructor(db: Database, path: string, patienceMs = PATIENCE_MS) {
     this.#db = db;
     this.#path = path;
+    this.#patienceMs = patienceMs;
     this.#state = db.prepare('PRAGMA wal_checkpoint(NOOP)');
     db.pragma('wal_autocheckpoint = 0');
   }
@@ -48,8 +55,7 @@ export class SqliteCheckpoints {
   async room(): Promise<void> {
     if (this.#look().log < MAX_PAGES) return;
     // That one may be just over with what was there when it began.
-    await this.#pass;
-    await this.#start();
+    if (await this.#waitFor(this.#pass)) await this.#waitFor(this.#start());
   }
 
   /** Moves all on this thread, for a full disk. True where the WAL can begin anew now, and could not before. */
@@ -76,6 +82,18 @@ export class SqliteCheckpoints {
     thread.ref();
     thread.postMessage(undefined);
     await ended;
+  }
+
+  /** Resolves to whether it has ended. */
+  async #waitFor(pass: Promise<void> | undefined): Promise<boolean> {
+    if (pass !== undefined && pass === this.#hanging) return false;
+    const waiting = new AbortController();
+    const patience = setTimeout(this.#patienceMs, false, { signal: waiting.signal, ref: false });
+    const ended = Promise.resolve(pass).then(() => true);
+    const hasEnded = await Promise.race([ended, patience.catch(() => true)]);
+    waiting.abort();
+    if (!hasEnded) this.#hanging = pass;
+    return hasEnded;
   }
 
   #look(): WalState {

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Database } from 'better-sqlite3';
 import { DiskReserve } from './disk-reserve.ts';
 import { SqliteBlobs } from './sqlite-blobs.ts';
+import { SqliteCatalogRows } from './sqlite-catalog-rows.ts';
 import { findCorruption } from './sqlite-check.ts';
 import { SqliteCheckpoints } from './sqlite-checkpoints.ts';
 import { CorruptionMark, isCorruption } from './sqlite-corruption.ts';
@@ -18,9 +19,12 @@ import {
 } from './sqlite-database.ts';
 import { SqliteEviction } from './sqlite-eviction.ts';
 import { SqliteManifests } from './sqlite-manifests.ts';
+import { SqlitePins } from './sqlite-pins.ts';
+import { SqlitePurge } from './sqlite-purge.ts';
 import { SqliteRepositories } from './sqlite-repositories.ts';
 import { SqliteScrub } from './sqlite-scrub.ts';
 import { SqliteTags } from './sqlite-tags.ts';
+import { SqliteTraffic } from './sqlite-traffic.ts';
 
 /** A row takes 50 us in an index of ten million blobs. */
 const ROWS_PER_TRANSACTION = 20;
@@ -162,11 +166,19 @@ export class SqliteIndex {
   }
 }
 
-function tablesOn(db: Database) {
+/** All of it, for the test that looks at every statement too. */
+export function tablesOn(db: Database) {
   const repositories = new SqliteRepositories(db);
   const tags = new SqliteTags(db, repositories);
   const manifests = new SqliteManifests(db, repositories, tags);
   const blobs = new SqliteBlobs(db, repositories);
   const eviction = new SqliteEviction(db, manifests, blobs);
-  return { repositories, tags, manifests, blobs, eviction, scrub: new SqliteScrub(db) };
+  return {
+    ...{ repositories, tags, manifests, blobs, eviction },
+    purge: new SqlitePurge(db),
+    pins: new SqlitePins(db, tags),
+    catalog: new SqliteCatalogRows(db),
+    traffic: new SqliteTraffic(db),
+    scrub: new SqliteScrub(db),
+  };
 }

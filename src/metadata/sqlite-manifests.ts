@@ -35,6 +35,7 @@ export class SqliteManifests {
   readonly #repositories: SqliteRepositories;
   readonly #tags: SqliteTags;
   readonly #find: Statement<[string, string, Buffer], ManifestRow>;
+  readonly #isHeld: Statement<[string, string, Buffer], { held: number }>;
   readonly #findContent: Statement<[Buffer], ManifestRow>;
   readonly #findDescriptor: Statement<[Buffer], DescriptorRow>;
   readonly #referrers: Statement<[string, string, Buffer, Buffer, number], ManifestRow>;
@@ -57,6 +58,9 @@ export class SqliteManifests {
       JOIN manifests ON manifests.digest = held.digest
       JOIN manifest_bytes ON manifest_bytes.digest = held.digest
       WHERE upstream = ? AND name = ? AND held.digest = ?`);
+    this.#isHeld = db.prepare(`
+      SELECT 1 AS held FROM repositories JOIN repository_manifests ON repository_id = id
+      WHERE upstream = ? AND name = ? AND digest = ?`);
     this.#findContent = db.prepare(`
       SELECT digest, media_type, size, bytes FROM manifests JOIN manifest_bytes USING (digest) WHERE digest = ?`);
     this.#findDescriptor = db.prepare('SELECT digest, media_type, size FROM manifests WHERE digest = ?');
@@ -88,6 +92,10 @@ export class SqliteManifests {
 
   find({ upstream, name }: RepositoryKey, digest: Digest): Manifest | undefined {
     return manifestOf(this.#find.get(upstream, name, encodeDigest(digest)));
+  }
+
+  isHeld({ upstream, name }: RepositoryKey, digest: Digest): boolean {
+    return this.#isHeld.get(upstream, name, encodeDigest(digest)) !== undefined;
   }
 
   /** Whichever repository holds it. */

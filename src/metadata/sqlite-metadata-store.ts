@@ -5,25 +5,31 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor, Manifest, ManifestLinks } from '../oci/manifest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts';
+import type { CatalogStore, Pin, TrafficHistory } from './catalog-store.ts';
 import type {
   BlobRecord,
   Evicted,
   EvictionCandidate,
   MetadataStore,
+  Purged,
   RepositoryKey,
   ScrubStates,
   TagRecord,
   Totals,
 } from './metadata-store.ts';
 import { pagesOf } from './pages.ts';
-import { noRecords, type RecordAddress, type RecordKeeper } from './record.ts';
+import { RecordRemover } from './record-remover.ts';
+import { noRecords, type RecordKeeper } from './record.ts';
+import { RepositoryPurge } from './repository-purge.ts';
+import { SqliteCatalog } from './sqlite-catalog.ts';
 import type { OpenedDatabase } from './sqlite-database.ts';
 import { evictionOf, type EvictedPart, type Eviction, type ReachedRow } from './sqlite-eviction.ts';
 import { SqliteIndex, type SqliteIndexOptions } from './sqlite-index.ts';
+import { SqliteTrafficHistory } from './sqlite-traffic-history.ts';
 
 /** Rows that are read at once: 1000 blobs took 3 ms in an index of a million, and a manifest is hashed. */
-const PAGE = { blobs: 250, tags: 500, repositories: 100, referrers: 50 } as const;
+const PAGE = { blobs: 250, tags: 500, repositories: 100, referrers: 50, pins: 4 } as const;
 
 export interface SqliteMetadataStoreOptions extends Partial<SqliteIndexOptions> {
   readonly path: string;
@@ -34,6 +40,9 @@ export interface OpenedMetadataStore extends Omit<OpenedDatabase, 'db'> {
   readonly store: MetadataStore;
   /** The same index without its records, to write the rows that come from them. */
   readonly bare: MetadataStore;
+  readonly catalog: CatalogStore;
+  /** Not in the records: lost with the index. */
+  readonly history: TrafficHistory;
   readonly scrubStates: ScrubStates;
   /** To be called when a rebuild has ended: until then every opening says `isNew`. */
   rebuilt(): void;
@@ -60,6 +69,8 @@ export function openSqliteMetadataStore(options: SqliteMetadataStoreOptions): Op
     ...index.opened,
     store: new SqliteMetadataStore(index, records, clock),
     bare: new SqliteMetadataStore(index, noRecords, clock),
+    catalog: new SqliteCatalog(index),
+    history: new SqliteTrafficHistory(index),
     scrubStates: {
       find: async () => index.read(({ scrub }) => scrub.find()),
       save: async (state) => index.write(({ scrub }) => scrub.save(state)),
@@ -74,11 +85,13 @@ export function openSqliteMetadataStore(options: SqliteMetadataStoreOptions): Op
 class SqliteMetadataStore implements MetadataStore {
   readonly #index: SqliteIndex;
   readonly #records: RecordKeeper;
+  readonly #removals: RecordRemover;
   readonly #clock: () => number;
 
   constructor(index: SqliteIndex, records: RecordKeeper, clock: () => number) {
     this.#index = index;
     this.#records = records;
+    this.#removals = new RecordRemover(index, records);
     this.#clock = clock;
   }
 
@@ -97,7 +110,7 @@ class SqliteMetadataStore implements MetadataStore {
 
   async forgetTag(repository: RepositoryKey, tag: Tag): Promise<boolean> {
     const wasKnown = this.#index.write(({ tags }) => tags.forget(repository, tag));
-    if (wasKnown) await this.#removeRecords([{ kind: 'tag', repository, tag }]);
+    if (wasKnown) await this.#removals.remove([{ kind: 'tag', repository, tag }]);
     return wasKnown;
   }
 
@@ -130,7 +143,7 @@ class SqliteMetadataStore implements MetadataStore {
   }
 
   async unlinkManifest(repository: RepositoryKey, digest: Digest): Promise<void> {
-    await this.#removeRecords(this.#index.write(({ manifests }) => manifests.unlink(repository, digest)));
+    await this.#removals.remove(this.#index.write(({ manifests }) => manifests.unlink(repository, digest)));
   }
 
   async listReferrers(repository: RepositoryKey, subject: Digest): Promise<readonly Manifest[]> {
@@ -154,10 +167,14 @@ class SqliteMetadataStore implements MetadataStore {
   async forgetBlob(digest: Digest): Promise<boolean> {
     for (;;) {
       const { addresses, gone } = this.#index.write(({ blobs }) => blobs.removePart(digest));
-      await this.#removeRecords(addresses);
+      await this.#removals.remove(addresses);
       if (gone) return gone.wasKnown;
       await this.#index.pause();
     }
+  }
+
+  async forgetUnheld(digest: Digest): Promise<boolean> {
+    return this.#index.write(({ blobs }) => blobs.removeUnheld(digest));
   }
 
   async listRepositories(
@@ -193,7 +210,7 @@ class SqliteMetadataStore implements MetadataStore {
       const part: EvictedPart = this.#index.write(({ eviction }) => eviction.evictPart(going));
       manifests.push(...part.manifests);
       manifestBytes += part.manifestBytes;
-      await this.#removeRecords(part.addresses);
+      await this.#removals.remove(part.addresses);
       rest = part.rest;
       if (rest) await this.#index.pause();
     }
@@ -202,6 +219,37 @@ class SqliteMetadataStore implements MetadataStore {
 
   async totals(): Promise<Totals> {
     return this.#index.read(({ eviction }) => eviction.totals());
+  }
+
+  async purge(repository: RepositoryKey, target: Reference | 'all'): Promise<Purged | undefined> {
+    const id = this.#index.read(({ repositories }) => repositories.findId(repository));
+    if (id === undefined) return undefined;
+    return new RepositoryPurge(this.#index, this.#removals, repository, id).run(target);
+  }
+
+  async pin(repository: RepositoryKey, reference: Reference): Promise<boolean> {
+    let isNew = false;
+    await this.#records.add({ kind: 'pin', repository, reference }, () => {
+      isNew = this.#index.write(({ pins }) => pins.add(repository, reference));
+    });
+    return isNew;
+  }
+
+  async unpin(repository: RepositoryKey, reference: Reference): Promise<boolean> {
+    const wasPinned = this.#index.write(({ pins }) => pins.remove(repository, reference));
+    if (wasPinned) await this.#removals.remove([{ kind: 'pin', repository, reference }]);
+    return wasPinned;
+  }
+
+  async pinnedContent(): Promise<ReadonlyMap<Digest, number>> {
+    const content = new Map<Digest, number>();
+    const read = (last: Pin | undefined, size: number) =>
+      this.#index.read(({ pins }) => pins.page(last, size));
+    for await (const page of pagesOf(PAGE.pins, read)) {
+      const reached = this.#index.read(({ pins }) => page.flatMap((pin) => pins.reachOf(pin)));
+      for (const { digest, heldBytes } of reached) content.set(digest, heldBytes);
+    }
+    return content;
   }
 
   async recordFound(blobs: Iterable<BlobRecord>, at: number): Promise<void> {
@@ -221,24 +269,6 @@ class SqliteMetadataStore implements MetadataStore {
 
   *#reachedBy(digests: Iterable<Digest>): Iterable<ReachedRow> {
     for (const digest of digests) yield* this.#index.read(({ eviction }) => eviction.reach(digest));
-  }
-
-  async #removeRecords(addresses: readonly RecordAddress[]): Promise<void> {
-    for (const address of addresses) await this.#records.remove(address, () => this.#isHeld(address));
-  }
-
-  #isHeld(address: RecordAddress): boolean {
-    const { repository } = address;
-    return this.#index.read(({ tags, manifests, blobs }) => {
-      switch (address.kind) {
-        case 'tag':
-          return tags.find(repository, address.tag) !== undefined;
-        case 'manifest':
-          return manifests.find(repository, address.digest) !== undefined;
-        case 'blob':
-          return blobs.find(repository, address.digest) !== undefined;
-      }
-    });
   }
 }
 

@@ -39,10 +39,15 @@ export class SqliteRepositories {
   }
 
   /** For a row that is about to be linked to it; called inside that row's transaction. */
-  idOf({ upstream, name }: RepositoryKey): number {
-    const row = this.#find.get(upstream, name) ?? this.#add.get(upstream, name);
-    if (row === undefined) throw new Error(`the index gave no row to the repository ${name}`);
-    return row.id;
+  idOf(repository: RepositoryKey): number {
+    const { upstream, name } = repository;
+    const id = this.findId(repository) ?? this.#add.get(upstream, name)?.id;
+    if (id === undefined) throw new Error(`the index gave no row to the repository ${name}`);
+    return id;
+  }
+
+  findId({ upstream, name }: RepositoryKey): number | undefined {
+    return this.#find.get(upstream, name)?.id;
   }
 
   /** The next ones in lexical order, those that hold nothing among them. */

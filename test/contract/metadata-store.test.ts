@@ -3,6 +3,7 @@ import { CachedMetadataStore } from '../../src/metadata/cached-metadata-store.ts
 import { RecordDirectory } from '../../src/metadata/record-directory.ts';
 import { openSqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { metadataStorePurgeContract } from './metadata-store-purge.contract.ts';
 import { metadataStoreScaleContract } from './metadata-store-scale.contract.ts';
 import { metadataStoreContract, type MetadataStoreHarness } from './metadata-store.contract.ts';
 
@@ -24,7 +25,7 @@ function fail(error: Error): never {
   throw error;
 }
 
-for (const contract of [metadataStoreContract, metadataStoreScaleContract]) {
+for (const contract of [metadataStoreContract, metadataStoreScaleContract, metadataStorePurgeContract]) {
   contract('SQLite', (clock) => openSqlite(clock, false));
   contract('SQLite with records', (clock) => openSqlite(clock, true));
   contract('SQLite behind a cache', async (clock) => {

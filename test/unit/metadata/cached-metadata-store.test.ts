@@ -2,7 +2,18 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CachedMetadataStore } from '../../../src/metadata/cached-metadata-store.ts';
 import { tagKey, type MetadataStore } from '../../../src/metadata/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../../src/metadata/sqlite-metadata-store.ts';
-import { blobOf, digest, imageOf, indexOf, link, repositoryKey, save, tagOf, tagRecord } from './content.ts';
+import {
+  blobOf,
+  digest,
+  imageOf,
+  indexOf,
+  link,
+  manyBlobs,
+  repositoryKey,
+  save,
+  tagOf,
+  tagRecord,
+} from './content.ts';
 
 const ALPINE = repositoryKey('library/alpine');
 const DEBIAN = repositoryKey('library/debian');
@@ -58,6 +69,28 @@ describe('CachedMetadataStore', () => {
     expect(await cached.findManifest(ALPINE, digest(index))).toBeUndefined();
   });
 
+  it('drops all that a purge takes out of a repository, what another still holds included', async () => {
+    await save(cached, DEBIAN, image);
+    await link(cached, DEBIAN, layer);
+    for (const name of names) await reads[name]();
+    await cached.purge(ALPINE, { kind: 'tag', tag: tagOf('3') });
+    for (const name of names) expect(await reads[name]()).toBeUndefined();
+    expect(await cached.findManifest(DEBIAN, digest(image))).toBeDefined();
+  });
+
+  it('lets others work while it drops what a purge of much has taken', async () => {
+    for (const blob of manyBlobs(1000)) await link(cached, ALPINE, blob);
+    const turns: number[] = [];
+    let dropped = 0;
+    const told = new CachedMetadataStore(inner, 1_000_000, () => {
+      dropped += 1;
+      if (dropped % 100 === 0) setImmediate(() => turns.push(dropped));
+    });
+    await told.purge(ALPINE, 'all');
+    expect(dropped).toBeGreaterThan(1000);
+    expect(new Set(turns).size).toBeGreaterThan(3);
+  });
+
   it('drops what a write may have changed although it failed', async () => {
     for (const name of names) await reads[name]();
     const changeThenFail = async () => {
@@ -83,6 +116,9 @@ describe('CachedMetadataStore', () => {
     ['findManifest', () => cached.unlinkManifest(ALPINE, digest(image))],
     ['findManifest', () => cached.evict({ kind: 'manifest', digest: digest(image) })],
     ['findBlob', () => cached.forgetBlob(layer.digest)],
+    ['findTag', () => cached.purge(ALPINE, { kind: 'tag', tag: tagOf('3') })],
+    ['findManifest', () => cached.purge(ALPINE, 'all')],
+    ['findBlob', () => cached.purge(ALPINE, 'all')],
   ] as const)('does not put back what a slow %s had read before a write took it', async (name, write) => {
     const release = Promise.withResolvers<undefined>();
     const original = inner[name].bind(inner) as (...parameters: unknown[]) => Promise<unknown>;
@@ -121,6 +157,12 @@ describe('CachedMetadataStore', () => {
         () => told.evict({ kind: 'blob', digest: layer.digest }),
         [layer.digest, digest(image), digest(index)],
       ],
+      ['a blob that no repository holds', () => told.forgetUnheld(layer.digest), [layer.digest]],
+      [
+        'all that is purged',
+        () => told.purge(ALPINE, { kind: 'tag', tag: tagOf('3') }),
+        [tagKey(ALPINE, tagOf('3')), layer.digest, digest(image), digest(index)],
+      ],
     ] as const)('tells of %s', async (_what, write, keys) => {
       await write();
       expect([...dropped].sort()).toEqual([...keys].sort());
@@ -128,7 +170,14 @@ describe('CachedMetadataStore', () => {
 
     it('tells of what a write may have changed although it failed', async () => {
       const failing = () => Promise.reject(new Error('failed at the end'));
-      for (const name of ['saveTag', 'forgetTag', 'unlinkManifest', 'forgetBlob', 'evict'] as const) {
+      for (const name of [
+        'saveTag',
+        'forgetTag',
+        'unlinkManifest',
+        'forgetBlob',
+        'evict',
+        'purge',
+      ] as const) {
         vi.spyOn(inner, name).mockImplementation(failing);
       }
       await expect(told.saveTag(ALPINE, tagRecord('3', image))).rejects.toThrow('failed');
@@ -136,9 +185,10 @@ describe('CachedMetadataStore', () => {
       await expect(told.unlinkManifest(ALPINE, digest(image))).rejects.toThrow('failed');
       await expect(told.forgetBlob(layer.digest)).rejects.toThrow('failed');
       await expect(told.evict({ kind: 'manifest', digest: digest(index) })).rejects.toThrow('failed');
+      await expect(told.purge(ALPINE, 'all')).rejects.toThrow('failed');
       const tags = ['3', '4'].map((tag) => tagKey(ALPINE, tagOf(tag)));
       // Without a key: nobody knows what.
-      expect(dropped).toEqual([...tags, digest(image), layer.digest, undefined]);
+      expect(dropped).toEqual([...tags, digest(image), layer.digest, undefined, undefined]);
     });
 
     it('tells nothing where something is only read or added', async () => {
@@ -147,6 +197,10 @@ describe('CachedMetadataStore', () => {
       await told.linkManifest(DEBIAN, digest(image));
       await link(told, DEBIAN, layer);
       await save(told, DEBIAN, image);
+      await told.pin(ALPINE, { kind: 'tag', tag: tagOf('3') });
+      await told.unpin(ALPINE, { kind: 'tag', tag: tagOf('3') });
+      await told.pinnedContent();
+      await told.purge(DEBIAN, { kind: 'tag', tag: tagOf('unknown') });
       expect(dropped).toEqual([]);
     });
 

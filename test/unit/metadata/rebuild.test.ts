@@ -55,7 +55,8 @@ async function contentOf(store: MetadataStore): Promise<unknown> {
       names: await store.listRepositories(repository.upstream, undefined, 100),
     })),
   );
-  return { repositories, totals: await store.totals(), blobs: await collect(store.listBlobs()) };
+  const pinned = Object.fromEntries(await store.pinnedContent());
+  return { repositories, pinned, totals: await store.totals(), blobs: await collect(store.listBlobs()) };
 }
 
 describe('rebuildIndex', () => {
@@ -109,6 +110,10 @@ describe('rebuildIndex', () => {
     await store.unlinkManifest(MINE, digest(one));
     await store.evict({ kind: 'blob', digest: evicted!.digest });
     await store.recordFound([found!], 6);
+    await store.pin(ALPINE, { kind: 'digest', digest: digest(one) });
+    await store.pin(MINE, { kind: 'tag', tag: tagOf('v1') });
+    await store.pin(MINE, { kind: 'tag', tag: tagOf('latest') });
+    await store.unpin(MINE, { kind: 'tag', tag: tagOf('latest') });
     return store;
   };
   const lose = async (store: MetadataStore) => {
@@ -138,7 +143,7 @@ describe('rebuildIndex', () => {
     const counts = await rebuildIndex(opened, records, blobs);
 
     expect(await contentOf(opened.store)).toEqual(content);
-    expect(counts).toEqual({ blobs: 3, manifests: 5, tags: 2, links: 3, skipped: 0 });
+    expect(counts).toEqual({ blobs: 3, manifests: 5, tags: 2, pins: 2, links: 3, skipped: 0 });
     expect((await opened.store.findTag(ALPINE, tagOf('latest')))?.checkedAt).toBe(0);
     await opened.store.close();
     expect(open().isNew).toBe(false);
@@ -242,6 +247,27 @@ describe('the records beside the index', () => {
     await store.forgetBlob(own!.digest);
     await store.evict({ kind: 'blob', digest: shared!.digest });
     expect(await readdir(root, { recursive: true })).toEqual([]);
+    await store.close();
+  });
+
+  it('go with what is purged, and those of pins stay', async () => {
+    await using directory = await tempDir();
+    const records = new RecordDirectory(join(directory.path, 'records'), (error) => {
+      throw error;
+    });
+    const { store } = openSqliteMetadataStore({ path: join(directory.path, 'index.db'), records });
+    await link(store, ALPINE, shared!, own!);
+    await link(store, MINE, own!);
+    await save(store, ALPINE, one, index, signature);
+    await store.saveTag(ALPINE, tagRecord('3', index));
+    await store.saveTag(MINE, tagRecord('3', index));
+    await store.pin(ALPINE, { kind: 'tag', tag: tagOf('3') });
+    await store.purge(ALPINE, { kind: 'tag', tag: tagOf('3') });
+    const left = await collect(records.list());
+    expect(left.map(({ kind }) => kind).sort()).toEqual(['blob', 'pin', 'tag']);
+    await store.purge(MINE, 'all');
+    await store.unpin(ALPINE, { kind: 'tag', tag: tagOf('3') });
+    expect(await collect(records.list())).toEqual([]);
     await store.close();
   });
 

@@ -12,6 +12,7 @@ const image = imageOf([blobOf('layer')]);
 const MANIFEST: IndexRecord = { kind: 'manifest', repository, manifest: image };
 const BLOB: IndexRecord = { kind: 'blob', repository, blob: blobOf('layer') };
 const TAG: IndexRecord = { kind: 'tag', repository, tag: tagOf('3'), descriptor: image.descriptor };
+const PIN: IndexRecord = { kind: 'pin', repository, reference: { kind: 'tag', tag: tagOf('3') } };
 
 describe('RecordDirectory', () => {
   let temporary: TempDir;
@@ -49,8 +50,8 @@ describe('RecordDirectory', () => {
 
   it('lists what was added', async () => {
     expect(await listed()).toEqual([]);
-    for (const record of [TAG, BLOB, MANIFEST]) await records.add(record, nothing);
-    expect(await listed()).toEqual([BLOB, MANIFEST, TAG]);
+    for (const record of [TAG, PIN, BLOB, MANIFEST]) await records.add(record, nothing);
+    expect(await listed()).toEqual([BLOB, MANIFEST, PIN, TAG]);
     expect(errors).toEqual([]);
   });
 
@@ -74,6 +75,8 @@ describe('RecordDirectory', () => {
   it('removes a record, and the directories that it leaves empty', async () => {
     await records.add(TAG, nothing);
     await records.add(BLOB, nothing);
+    await records.add(PIN, nothing);
+    await records.remove(addressOf(PIN), () => false);
     await records.remove(addressOf(TAG), () => false);
     expect(await readdir(home)).toEqual(['_blobs']);
     await records.remove(addressOf(BLOB), () => false);

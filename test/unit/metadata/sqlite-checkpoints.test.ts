@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SqliteCheckpoints } from '../../../src/metadata/sqlite-checkpoints.ts';
 import { tempDir, type TempDir } from '../../support/temp-dir.ts';
 
@@ -62,6 +63,27 @@ describe('SqliteCheckpoints', () => {
       expect(wal().log).toBeLessThan(MAX_PAGES + 300);
     }
     expect(db.prepare<[], { n: number }>('SELECT count(*) AS n FROM pages').get()?.n).toBe(15_000);
+  });
+
+  it('lets nobody wait for ever for a thread that hangs, nor twice for the same pass', async () => {
+    const threads: Worker[] = [];
+    const asked = vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker) {
+      threads.push(this);
+    });
+    const patient = new SqliteCheckpoints(db, path, 20);
+    try {
+      write(MAX_PAGES, patient);
+      for (let n = 0; n < 3; n += 1) await patient.room();
+      expect(asked).toHaveBeenCalledTimes(1);
+      expect(wal().log).toBeGreaterThan(MAX_PAGES);
+    } finally {
+      asked.mockRestore();
+      threads[0]!.emit('message', 'ended');
+      await patient.close();
+    }
+    expect(wal().checkpointed).toBe(0);
+    await checkpoints.room();
+    expect(wal().checkpointed).toBe(wal().log);
   });
 
   it('has the WAL begin anew under one who writes without a break, and waits for nothing', async () => {

@@ -54,6 +54,9 @@ describe('migrate', () => {
       blobs: 1,
       blob_bytes: 5,
     });
+    for (const table of ['pins', 'traffic_spans', 'traffic_totals']) {
+      expect(db.open.prepare(`SELECT * FROM ${table}`).all()).toEqual([]);
+    }
     expect(db.open.prepare('SELECT closed, rebuilt FROM state').get()).toEqual({ closed: 1, rebuilt: 1 });
   });
 

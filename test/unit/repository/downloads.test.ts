@@ -69,6 +69,48 @@ describe('Downloads', () => {
     expect(cache.events.find(({ kind }) => kind === 'ended')).toMatchObject({ outcome: 'uncached' });
   });
 
+  it('tells how far each is: who waits for a place, what comes in, and what is over no more', async () => {
+    const { promise: more, resolve: release } = Promise.withResolvers<undefined>();
+    const { promise: half, resolve: halfIsRead } = Promise.withResolvers<undefined>();
+    async function* inHalves() {
+      yield bytes.subarray(0, 200_000);
+      halfIsRead(undefined);
+      await more;
+      yield bytes.subarray(200_000);
+    }
+    const body = () => Readable.from(inHalves(), { highWaterMark: 1 });
+    const slow = upstreamOf(contents, {
+      fetchBlob: () => Promise.resolve({ size: bytes.length, offset: 0, body: body() }),
+    });
+    const other = randomBytes('other', 1000);
+    await using cache = await openBlobMirror({ upstream: slow, places: 1 });
+    const before = Date.now();
+    const coming = cache.downloads.start({ upstream: slow, repository: ONE, digest, client: 'a' });
+    const upstream = upstreamOf(new Map([[digestOf(other), other]]));
+    const order = { upstream, repository: TWO, digest: digestOf(other), client: 'b' };
+    const waiting = cache.downloads.start(order);
+    using _one = coming.want();
+    using _two = coming.want();
+    using _three = waiting.want();
+    await half;
+    const startedAt = expect.toSatisfy((at: number) => at >= before && at <= Date.now()) as number;
+    await expect
+      .poll(() => cache.downloads.list())
+      .toEqual([
+        {
+          ...{ digest, repository: ONE, state: 'running', startedAt },
+          ...{ bytes: 200_000, size: bytes.length, clients: 2 },
+        },
+        {
+          ...{ digest: digestOf(other), repository: TWO, state: 'queued', startedAt },
+          ...{ bytes: 0, size: undefined, clients: 1 },
+        },
+      ]);
+    release(undefined);
+    await Promise.all([coming.settled, waiting.settled]);
+    expect(cache.downloads.list()).toEqual([]);
+  });
+
   it('ends at once what is started after the grace time of its end', async () => {
     const silent = upstreamOf(contents, {
       fetchBlob: (_repository, _digest, _offset, signal) =>
