@@ -11,6 +11,7 @@ import { Spool } from './blobs/spool.ts';
 import type { SendfileMode } from './config/config.ts';
 import { systemMessage } from './lib/system-message.ts';
 import { CachedMetadataStore } from './metadata/cached-metadata-store.ts';
+import type { CatalogStore, TrafficHistory } from './metadata/catalog-store.ts';
 import type { MetadataStore, ScrubStates } from './metadata/metadata-store.ts';
 import { rebuildIndex, type RebuildCounts, type RebuildTarget } from './metadata/rebuild.ts';
 import { reconcileIndex, type ReconcileCounts } from './metadata/reconcile.ts';
@@ -24,11 +25,14 @@ export interface Storage {
   readonly files: BlobStore;
   readonly spool: Spool;
   readonly metadata: MetadataStore;
+  readonly catalog: CatalogStore;
+  /** Lost with the index: it can't be made anew from the disk. */
+  readonly history: TrafficHistory;
   readonly scrubStates: ScrubStates;
   /** There where the process that had it before did not close it: rows and files may disagree until it has run. */
   readonly reconcile: ((signal: AbortSignal) => Promise<ReconcileCounts>) | undefined;
-  /** There in the same case: looks whether the index is broken, and tells `onCorrupt` if so. */
-  readonly check: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /** Looks whether the index is broken; if so, `onCorrupt` hears of it, and this rejects with it. */
+  check(signal: AbortSignal): Promise<void>;
   /** To be called now and then: keeps the room that the index needs where the disk is full. */
   restoreReserve(): Promise<boolean>;
   close(): Promise<void>;
@@ -69,7 +73,12 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const spool = await Spool.open(join(dataDir, 'spool'), buffers, { now });
   const records = new RecordDirectory(join(dataDir, 'repositories'), (error) => onUnwritten('index', error));
   const path = join(dataDir, INDEX_FILE);
-  const opened = openSqliteMetadataStore({ path, records, clock: now, onCorrupt });
+  let corruption: Error | undefined;
+  const breaking = (error: Error) => {
+    corruption = error;
+    onCorrupt(error);
+  };
+  const opened = openSqliteMetadataStore({ path, records, clock: now, onCorrupt: breaking });
   const metadata = new CachedMetadataStore(opened.store, memoryBytes / 2, onDropped);
   opening.defer(() => metadata.close());
   if (opened.setAside) {
@@ -88,9 +97,13 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const isInDoubt = !opened.isNew && !opened.wasClean;
   const open = opening.move();
   return {
-    ...{ blobs, files, spool, metadata, scrubStates: opened.scrubStates },
+    ...{ blobs, files, spool, metadata },
+    ...{ catalog: opened.catalog, history: opened.history, scrubStates: opened.scrubStates },
     reconcile: isInDoubt ? reconcile : undefined,
-    check: isInDoubt ? (signal) => opened.check(signal) : undefined,
+    check: async (signal) => {
+      await opened.check(signal);
+      if (corruption) throw corruption;
+    },
     restoreReserve: () => opened.restoreReserve(),
     close: () => open.disposeAsync(),
   };

@@ -67,7 +67,7 @@ describe('the check of the architecture', () => {
     ['src/jobs/planted.ts', '../metadata/sqlite-planted.ts', 'jobs-may-use'],
     ['src/workers/planted.ts', '../metadata/sqlite-planted.ts', 'workers-may-use'],
     ['src/telemetry/planted.ts', '../http/planted.ts', 'telemetry-may-use'],
-    ['src/repository/planted-app.ts', '../app.ts', 'only-main-imports-app'],
+    ['src/repository/planted-app.ts', '../app.ts', 'only-serve-imports-app'],
     ['src/blobs/planted-express.ts', 'express', 'only-one-home-for-express'],
     ['src/repository/planted-sql.ts', 'better-sqlite3', 'only-one-home-for-better-sqlite3'],
     ['src/http/planted-undici.ts', 'undici', 'only-one-home-for-undici'],

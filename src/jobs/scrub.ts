@@ -59,6 +59,12 @@ export class Scrub implements Job {
     if (!this.#isRunning) this.#isRequested = true;
   }
 
+  /** Does not go on by itself with a walk that was ended before its end. */
+  async giveUp(): Promise<void> {
+    if (!this.#isRunning && this.#state)
+      await this.#save({ ...this.#state, isComplete: true, cursor: undefined });
+  }
+
   /** Of the walk that is under way, or else the last one. */
   async progress(): Promise<ScrubProgress> {
     return this.#progressOf(this.#state ?? (await this.#options.states.find()));

@@ -53,7 +53,7 @@ export class InvalidManifestError extends Error {
   }
 }
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Checks bytes that came with a Content-Type and makes a manifest of them.
@@ -147,7 +147,7 @@ function shown(text: string): string {
   return text === '' ? '(none)' : text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
-function parseJson(bytes: Uint8Array): Json {
+export function parseJson(bytes: Uint8Array): Json {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -166,6 +166,6 @@ function digestsIn(descriptors: unknown): Digest[] {
   return [...new Set(digests)];
 }
 
-function isObject(value: unknown): value is Json {
+export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

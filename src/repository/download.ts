@@ -2,9 +2,8 @@
  * One blob on its way in, for everybody who wants it. It belongs to no client. Its steps: take a place, fetch (from
  * where an earlier download broke off), reserve, spool (going on where a connection broke), verify, adopt, link.
  */
-import { BlobReadError, type BlobContent, type BlobStore } from '../blobs/blob-store.ts';
-import { ContentMismatchError, SpoolFailedError, SpoolWriteError } from '../blobs/spool.ts';
-import type { Prefix, Spool, SpoolFile } from '../blobs/spool.ts';
+import type { BlobContent, BlobStore } from '../blobs/blob-store.ts';
+import { ContentMismatchError, type Spool, type SpoolFile } from '../blobs/spool.ts';
 import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { UpstreamError, type UpstreamBlob } from '../upstream/upstream.ts';
@@ -12,6 +11,7 @@ import { BlobSource, type DownloadOrder, type SourceEvent, type SourcePorts } fr
 import type { CacheSpace, Reservation } from './cache-space.ts';
 import { ANSWER_MS, within } from './deadline.ts';
 import { fillSpool, RESERVE_STEP_BYTES } from './fill-spool.ts';
+import { following } from './following.ts';
 import { Passing, type PassingPorts } from './passing.ts';
 import { FOR_AN_ANSWER } from './persist.ts';
 
@@ -32,6 +32,21 @@ export type DownloadEvent =
       readonly cause: Error | undefined;
     };
 
+/** How far it has come. */
+export interface DownloadProgress {
+  readonly digest: Digest;
+  /** The one that it was begun for. */
+  readonly repository: RepositoryKey;
+  readonly state: 'queued' | 'running' | 'storing';
+  /** Of the blob, those of an earlier download that it goes on from included. */
+  readonly bytes: number;
+  readonly size: number | undefined;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** That wait for it or read it now. */
+  readonly clients: number;
+}
+
 export interface DownloadPorts extends SourcePorts, PassingPorts {
   readonly spool: Spool;
   readonly blobs: BlobStore;
@@ -40,6 +55,8 @@ export interface DownloadPorts extends SourcePorts, PassingPorts {
   /** What becomes of it when nobody wants it any more: `stop` keeps what has come for the next time. */
   readonly whenAbandoned: 'finish' | 'stop';
   readonly observe: (event: DownloadEvent) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** How a client gets at the bytes, once upstream has begun to send them. */
@@ -65,8 +82,10 @@ export class Download {
   readonly #start = Promise.withResolvers<StartedDownload | undefined>();
   /** Repositories that upstream has shown to hold the blob, by their keys. */
   readonly #holders = new Map<string, RepositoryKey>();
-  #step: 'queued' | 'coming' | 'storing' | 'over' = 'queued';
+  readonly #startedAt: number;
+  #step: 'queued' | 'running' | 'storing' | 'over' = 'queued';
   #size: number | undefined;
+  #file: SpoolFile | undefined;
   #wanted = 0;
   #isAbandoned = false;
 
@@ -75,6 +94,7 @@ export class Download {
     this.digest = order.digest;
     this.#ports = ports;
     this.#order = order;
+    this.#startedAt = ports.now();
     this.#source = new BlobSource(ports, order);
     this.#passing = new Passing(ports, this.#source);
     this.started = this.#start.promise;
@@ -86,6 +106,17 @@ export class Download {
   /** Bytes of the blob, where upstream has said so by now. */
   get size(): number | undefined {
     return this.#size;
+  }
+
+  /** `undefined` when it is over. */
+  get progress(): DownloadProgress | undefined {
+    const { digest } = this;
+    const state = this.#step;
+    if (state === 'over' || this.#isAbandoned) return undefined;
+    // What is not kept may be fetched once for each of its clients.
+    const bytes = Math.min(this.#size ?? Infinity, this.#file?.bytesWritten ?? this.#source.bytesFetched);
+    const known = { size: this.#size, startedAt: this.#startedAt, clients: this.#wanted };
+    return { digest, repository: this.#order.repository, state, bytes, ...known };
   }
 
   /** It waits for a place. */
@@ -130,7 +161,7 @@ export class Download {
   #beAbandoned(): void {
     this.#passing.letGo();
     // What waits in the queue has cost nothing yet, and is not worth its turn.
-    const isStopped = this.#step === 'coming' && this.#ports.whenAbandoned === 'stop';
+    const isStopped = this.#step === 'running' && this.#ports.whenAbandoned === 'stop';
     if (!this.isQueued && !isStopped) return;
     this.#isAbandoned = true;
     this.#abort.abort(new UpstreamError('offline', 'nobody wants the blob any more'));
@@ -161,7 +192,7 @@ export class Download {
     const { signal } = this.#abort;
     using held = new DisposableStack();
     held.use(await places.enter(this.#order.client, signal));
-    this.#step = 'coming';
+    this.#step = 'running';
     const first = await this.#firstAnswer();
     if (!first) {
       this.#step = 'over';
@@ -179,7 +210,8 @@ export class Download {
     }
     using reservation = room.reservation;
     await using file = room.file;
-    this.#start.resolve({ open: (client) => Promise.resolve(this.#follow(file, client)) });
+    this.#file = file;
+    this.#start.resolve({ open: (client) => Promise.resolve(following(file, this.#passing, client)) });
     if (first.offset > 0) observe({ kind: 'resumed', digest: this.digest, offset: first.offset });
     const makeRoom = (bytes: number) => space.makeRoom(bytes);
     try {
@@ -247,37 +279,6 @@ export class Download {
       throw error;
     }
   }
-
-  /** A reader that follows the spool file and, if our disk fails under it, gets the rest from upstream itself. */
-  #follow(file: SpoolFile, client: string): BlobContent {
-    const reader = file.open();
-    return {
-      size: reader.size,
-      close: () => reader.close(),
-      sendTo: async (sink, range) => {
-        try {
-          await reader.sendTo(sink, range);
-        } catch (error) {
-          const failure = diskFailureIn(error, file);
-          if (!failure) throw error;
-          const rest = this.#passing.goOn(reader.size, failure.prefix, client);
-          const end = range?.end ?? reader.size ?? Infinity;
-          try {
-            await rest.sendTo(sink, { start: failure.position, end });
-          } finally {
-            await rest.close();
-          }
-        }
-      },
-    };
-  }
-}
-
-/** Where a reader was when our own disk failed it, and what the file had by then. */
-function diskFailureIn(error: unknown, file: SpoolFile): { position: number; prefix: Prefix } | undefined {
-  if (error instanceof BlobReadError) return { position: error.position, prefix: file.prefix() };
-  if (!(error instanceof SpoolFailedError && error.cause instanceof SpoolWriteError)) return undefined;
-  return { position: error.position, prefix: error.cause.prefix };
 }
 
 function keyOf(repository: RepositoryKey): string {

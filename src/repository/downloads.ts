@@ -2,7 +2,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { BlobLeases } from './blob-leases.ts';
 import type { DownloadOrder } from './blob-source.ts';
-import { Download, type DownloadPorts } from './download.ts';
+import { Download, type DownloadPorts, type DownloadProgress } from './download.ts';
 
 export class Downloads {
   readonly #ports: DownloadPorts;
@@ -18,6 +18,11 @@ export class Downloads {
 
   get count(): number {
     return this.#running.size;
+  }
+
+  /** Those that others may still join, in the order in which they began. */
+  list(): readonly DownloadProgress[] {
+    return [...this.#running.values()].flatMap((download) => download.progress ?? []);
   }
 
   find(digest: Digest): Download | undefined {

@@ -126,7 +126,12 @@ export class MirrorTags {
     const { metadata } = this.#ports;
     const key = keyOf(repository, tag);
     const move = this.#moves.get(key);
-    if (!(await this.#heldBy(repository, move))) return metadata.findTag(repository, tag);
+    if (!(await this.#heldBy(repository, move))) {
+      const known = await metadata.findTag(repository, tag);
+      // Whoever had the tag purged wants upstream to be asked again.
+      if (!known) this.#moves.delete(key);
+      return known;
+    }
     if (move) await metadata.saveTag(repository, move);
     this.#moves.delete(key);
     return move;

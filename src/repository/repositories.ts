@@ -6,6 +6,7 @@
 import { RegistryError } from '../oci/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../oci/reference.ts';
 import type { Mirror } from './mirror.ts';
+import { Namespaces, nameWithin, type NamedRegistry } from './namespaces.ts';
 import type { Repository } from './repository.ts';
 
 export interface RepositoryRequest {
@@ -17,25 +18,20 @@ export interface RepositoryRequest {
 }
 
 /** One upstream as clients may name it. */
-export interface MirroredRegistry {
+export interface MirroredRegistry extends NamedRegistry {
   readonly mirror: Pick<Mirror, 'upstream' | 'repository' | 'repositoryNames'>;
-  readonly namespaces: readonly string[];
-  /** On Docker Hub `alpine` is `library/alpine`. */
-  readonly impliesLibrary: boolean;
 }
 
 export class Repositories {
   readonly #registries: readonly MirroredRegistry[];
   readonly #default: MirroredRegistry;
-  readonly #byNamespace = new Map<string, MirroredRegistry>();
+  readonly #namespaces: Namespaces<MirroredRegistry>;
 
   /** @param registries the first is the default */
   constructor(registries: readonly [MirroredRegistry, ...MirroredRegistry[]]) {
     this.#registries = registries;
     [this.#default] = registries;
-    for (const registry of registries) {
-      for (const namespace of registry.namespaces) this.#byNamespace.set(namespace, registry);
-    }
+    this.#namespaces = new Namespaces(registries);
   }
 
   /** @throws RegistryError NAME_UNKNOWN for an upstream that is not configured: never the default in its place */
@@ -44,8 +40,9 @@ export class Repositories {
     const byNamespace = this.#named(namespace);
     // Who asks for one registry must not get what has the same name in another.
     if (byPrefix && byNamespace && byPrefix !== byNamespace) throw unknownRegistry(namespace);
-    const registry = byPrefix ?? byNamespace ?? this.#registryInPath(name) ?? this.#default;
-    return registry.mirror.repository(nameWithin(registry, name));
+    const registry = byPrefix ?? byNamespace ?? this.#namespaces.findInPath(name) ?? this.#default;
+    // BuildKit sends both the prefix and `ns`: what names the upstream is no part of the repository's name there.
+    return registry.mirror.repository(nameWithin(registry, name) ?? name);
   }
 
   /** All that is cached, as names that can be pulled from here, in lexical order; `after` is exclusive. */
@@ -63,18 +60,9 @@ export class Repositories {
 
   #named(namespace: string | undefined): MirroredRegistry | undefined {
     if (namespace === undefined) return undefined;
-    const registry = this.#byNamespace.get(namespace);
+    const registry = this.#namespaces.find(namespace);
     if (!registry) throw unknownRegistry(namespace);
     return registry;
-  }
-
-  /** `ghcr.io/owner/name`: the longest beginning of the path that names an upstream. */
-  #registryInPath(name: RepositoryName): MirroredRegistry | undefined {
-    for (let end = name.lastIndexOf('/'); end > 0; end = name.lastIndexOf('/', end - 1)) {
-      const registry = this.#byNamespace.get(name.slice(0, end));
-      if (registry) return registry;
-    }
-    return undefined;
   }
 }
 
@@ -82,14 +70,6 @@ function unknownRegistry(namespace = ''): RegistryError {
   return new RegistryError('NAME_UNKNOWN', 'this mirror has no upstream of that name', {
     detail: { ns: namespace.slice(0, 255) },
   });
-}
-
-/** BuildKit sends both the prefix and `ns`: what names the upstream is no part of the repository's name there. */
-function nameWithin(registry: MirroredRegistry, name: RepositoryName): RepositoryName {
-  const prefix = registry.namespaces.find((namespace) => name.startsWith(`${namespace}/`));
-  const rest = prefix === undefined ? name : name.slice(prefix.length + 1);
-  const full = registry.impliesLibrary && !rest.includes('/') ? `library/${rest}` : rest;
-  return isRepositoryName(full) ? full : name;
 }
 
 /** A namespace with a port can't stand in a path: what only `ns` can ask for has no name of its own here. */

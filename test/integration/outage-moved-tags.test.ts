@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { movableClock } from '../support/clock.ts';
-import { get, head } from '../support/http.ts';
+import { get, head, request } from '../support/http.ts';
 import { buildImage, type Image } from '../support/images.ts';
 import { expectError } from '../support/oci-error.ts';
 import { flipByte, type Fault } from '../support/scripted-upstream-faults.ts';
@@ -33,6 +33,21 @@ beforeEach(async () => {
   given.upstream.push(REPOSITORY, '3', after);
   time.pass(PAST_TTL_MS);
   given.upstream.reset();
+});
+
+describe('a tag that has moved', () => {
+  it('and is purged before the new image has come is asked about by the next pull', async () => {
+    const { upstream, mirror } = given;
+    expect((await head(urlOf('3'))).headers['docker-content-digest']).toBe(after.manifest.digest);
+    // It moves once more, which nobody can know within the TTL but who asks again.
+    upstream.push(REPOSITORY, '3', before);
+    const purged = await request(`${mirror.adminUrl}/api/v1/purge`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ reference: `${REPOSITORY}:3` }),
+    });
+    expect(purged.status).toBe(200);
+    await expectImage(before);
+  });
 });
 
 describe('a tag that has moved to a manifest', () => {

@@ -85,6 +85,7 @@ export async function openBlobMirror({
   const pause = () => Promise.resolve();
   const ports: DownloadPorts = {
     ...{ spool, blobs, metadata, space, observe, pause, whenAbandoned },
+    now: Date.now,
     places: new FairQueue(places),
     passingPlaces: new FairQueue(passingPlaces),
   };

@@ -107,6 +107,62 @@ describe('JobRunner', () => {
     await vi.advanceTimersByTimeAsync(5 * MINUTE);
     expect(run).not.toHaveBeenCalled();
     expect(vi.getTimerCount()).toBe(0);
+    await expect(runner.run(job, new AbortController().signal)).rejects.toThrow('aborted');
+  });
+});
+
+describe('a run that somebody waits for', () => {
+  const error = new Error('the disk is full');
+
+  it('rejects with why it failed, and tells nobody else', async () => {
+    const { signal } = new AbortController();
+    const run = runner.run({ name: 'unlucky', run: () => Promise.reject(error) }, signal);
+    await expect(run).rejects.toBe(error);
+    expect(failures).toEqual([]);
+  });
+
+  it('is the one that is under way, which tells of its failure once', async () => {
+    const { job, runs } = manualJob();
+    const asked = runner.run(job, new AbortController().signal);
+    const joined = [runner.runNow(job), runner.runNow(job)];
+    expect(runs).toHaveLength(1);
+    runs[0]!.reject(error);
+    await expect(asked).rejects.toBe(error);
+    await Promise.all(joined);
+    expect(failures).toEqual([{ job: 'manual', error }]);
+  });
+
+  it('ends when it is called off, and only then rejects', async () => {
+    const { job, runs } = manualJob();
+    const abort = new AbortController();
+    const run = runner.run(job, abort.signal);
+    const reason = new Error('called off');
+    abort.abort(reason);
+    expect(runs[0]!.signal.aborted).toBe(true);
+    void runner.runNow(job);
+    expect(runs).toHaveLength(1);
+    runs[0]!.reject(reason);
+    await expect(run).rejects.toBe(reason);
+  });
+
+  it('goes on without whoever has only joined it and leaves', async () => {
+    const { job, runs } = manualJob();
+    const begun = runner.runNow(job);
+    const abort = new AbortController();
+    const joined = runner.run(job, abort.signal);
+    const reason = new Error('called off');
+    abort.abort(reason);
+    await expect(joined).rejects.toBe(reason);
+    expect(runs[0]!.signal.aborted).toBe(false);
+    runs[0]!.resolve(undefined);
+    await begun;
+  });
+
+  it('does not begin for whoever has called it off already', async () => {
+    const { job, runs } = manualJob();
+    const reason = new Error('called off');
+    await expect(runner.run(job, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(runs).toHaveLength(0);
   });
 });
 

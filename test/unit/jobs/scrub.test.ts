@@ -278,6 +278,26 @@ describe('when a scrub walks', () => {
     expect(await walks(job)).toBe(false);
   });
 
+  it('does not go on by itself when it was given up, and begins anew when it is due', async () => {
+    await storeMany(4);
+    const abort = new AbortController();
+    let visits = 0;
+    onSpend = () => {
+      if ((visits += 1) === 5) abort.abort(new Error('called off'));
+    };
+    const job = scrub();
+    await expect(job.run(abort.signal)).rejects.toThrow();
+    await job.giveUp();
+    const { scannedBlobs, lastCompletedAt } = await job.progress();
+    expect(scannedBlobs).toBeLessThan(4);
+    expect(lastCompletedAt).toBeUndefined();
+    await job.run(running);
+    expect((await job.progress()).scannedBlobs).toBe(scannedBlobs);
+    clock.pass(7 * DAY);
+    await job.run(running);
+    expect(await job.progress()).toMatchObject({ scannedBlobs: 4, lastCompletedAt: clock.now() });
+  });
+
   it('is at once where the clock was set back', async () => {
     await storeMany(1);
     const job = scrub();
