@@ -71,7 +71,11 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Config {
   readonly listen: ListenAddress;
-  readonly admin: { readonly listen: ListenAddress };
+  readonly admin: {
+    readonly listen: ListenAddress;
+    /** What wants to change something has to show it, wherever there is one. */
+    readonly token: SecretOrFile | undefined;
+  };
   readonly tls: TlsConfig | undefined;
   /** Absolute. */
   readonly dataDir: string;

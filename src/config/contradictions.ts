@@ -30,6 +30,16 @@ export function checkTls(tls: Given<'certificate' | 'key'>, check: Check): void 
   }
 }
 
+export function checkAdmin(admin: Given<'token' | 'tokenFile'>, check: Check): void {
+  if (admin.token !== undefined && admin.tokenFile !== undefined) {
+    refuse(check, ['tokenFile'], {
+      before: 'goes against',
+      other: ['token'],
+      after: ': keep one of the two',
+    });
+  }
+}
+
 export function checkCredentials(
   upstream: Given<'username' | 'password' | 'passwordFile' | 'token' | 'tokenFile'>,
   check: Check,

@@ -11,10 +11,13 @@ import {
 } from './config.ts';
 
 export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
-  const { cache, downloads, scrub, clients, accel } = config;
+  const { admin, cache, downloads, scrub, clients, accel } = config;
   return {
     listen: formatListen(config.listen),
-    admin: { listen: formatListen(config.admin.listen) },
+    admin: {
+      listen: formatListen(admin.listen),
+      ...(admin.token ? describeSecret('token', admin.token) : {}),
+    },
     ...(config.tls ? { tls: { ...config.tls } } : {}),
     dataDir: config.dataDir,
     upstreams: config.upstreams.map(describeUpstream),

@@ -7,6 +7,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export type Tree = Record<string, unknown>;
 
 export const CONFIG_VARIABLE = 'ENTREPOT_CONFIG';
+/** No setting: by it the commands find a mirror that runs elsewhere. */
+export const ADMIN_URL_VARIABLE = 'ENTREPOT_ADMIN_URL';
 
 /** Empty is as good as unset: compose files and charts often pass variables on without a value. */
 export function valueOf(env: Environment, variable: string): string | undefined {
@@ -42,9 +44,12 @@ function put(tree: Tree, keys: readonly string[], value: string): boolean {
 
 /** A mistake for each ENTREPOT_* variable that is no setting: a misspelt one would go unheeded. */
 export function unknownVariables(env: Environment, settings: readonly Setting[]): readonly string[] {
-  const known = new Set(settings.flatMap((setting) => setting.env ?? []).concat(CONFIG_VARIABLE as never));
+  const known = new Set<string>([
+    ...settings.flatMap((setting) => setting.env ?? []),
+    ...[CONFIG_VARIABLE, ADMIN_URL_VARIABLE],
+  ]);
   return Object.keys(env)
-    .filter((name) => name.startsWith('ENTREPOT_') && !known.has(name as never))
+    .filter((name) => name.startsWith('ENTREPOT_') && !known.has(name))
     .filter((name) => valueOf(env, name) !== undefined && !isFromKubernetes(name, env[name]))
     .map((name) => {
       const meant = name === 'ENTREPOT_PORT' ? 'ENTREPOT_LISTEN' : nearest(name, known);

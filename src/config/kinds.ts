@@ -57,13 +57,16 @@ export function readableFile(readFile: ReadFile, what: string): Kind<string> {
   };
 }
 
-/** Its content, without the newline that editors leave at its end, has to be a secret already at the start. */
-export function secretFile(readFile: ReadFile): Kind<{ readonly file: string }> {
+/**
+ * Its content, without the newline that editors leave at its end, has to be a secret already at the start.
+ * @param kind of secret
+ */
+export function secretFile(readFile: ReadFile, kind: Kind<Secret> = secret): Kind<{ readonly file: string }> {
   return {
     expected: 'the path of a file that holds nothing but the secret, on one line',
     parse(text) {
       const file = path.parse(text);
-      secret.parse(read(readFile, file).replace(/\r?\n$/, ''));
+      kind.parse(read(readFile, file).replace(/\r?\n$/, ''));
       return { file };
     },
   };
@@ -75,6 +78,18 @@ export const secret: Kind<Secret> = {
   parse(text) {
     if (text === '') throw new SyntaxError('the secret is empty');
     if (hasControlCharacter(text)) throw new SyntaxError('the secret has a line break or control character');
+    return new Secret(text);
+  },
+};
+
+/** One that nobody guesses, and that fits into a header. */
+export const accessToken: Kind<Secret> = {
+  expected: 'a text of at least 16 letters, digits and signs such as "openssl rand -hex 32" makes',
+  isSecret: true,
+  parse(text) {
+    if (text.length < 16) throw new SyntaxError('it has less than 16 characters');
+    if (!/^[\x21-\x7e]+$/.test(text))
+      throw new SyntaxError('it has a space, or a letter that is not of ASCII');
     return new Secret(text);
   },
 };

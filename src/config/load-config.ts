@@ -107,7 +107,7 @@ function toConfig(parsed: ParsedConfig): Config {
   const { certificate, key } = parsed.tls;
   return {
     listen: parsed.listen,
-    admin: parsed.admin,
+    admin: { listen: parsed.admin.listen, token: parsed.admin.token ?? parsed.admin.tokenFile },
     tls: certificate !== undefined && key !== undefined ? { certificate, key } : undefined,
     dataDir: parsed.dataDir,
     upstreams: [first, ...others],

@@ -1,7 +1,7 @@
 /** The one schema: every setting with its meaning, default and variable, and the checks across them. */
 import * as z from 'zod';
 import { ACCEL_HEADERS, LOG_LEVELS, SENDFILE_MODES, WHEN_ABANDONED } from './config.ts';
-import { checkNames, checkTls } from './contradictions.ts';
+import { checkAdmin, checkNames, checkTls } from './contradictions.ts';
 import * as kinds from './kinds.ts';
 import type { ReadFile } from './kinds.ts';
 import { optional, withDefault } from './setting.ts';
@@ -21,15 +21,7 @@ export function configSchema(readFile: ReadFile) {
       description:
         'Where the registry listens. `:5000` stands for every IPv4 address; `[::]:5000` takes IPv6 as well.',
     }),
-    admin: z
-      .strictObject({
-        listen: withDefault('127.0.0.1:5001', kinds.listenAddress, {
-          env: 'ENTREPOT_ADMIN_LISTEN',
-          description:
-            'Where `/healthz`, `/readyz` and `/metrics` are. Nothing on it asks who is there: keep it from strangers.',
-        }),
-      })
-      .prefault({}),
+    admin: adminSchema(readFile).prefault({}),
     tls: tlsSchema(readFile).prefault({}),
     dataDir: withDefault('./data', kinds.path, {
       env: 'ENTREPOT_DATA_DIR',
@@ -60,6 +52,28 @@ export function configSchema(readFile: ReadFile) {
         'How long requests that are running at SIGTERM may take to end. Below the time after which the supervisor kills: 30s in Kubernetes, 10s in Docker unless told otherwise.',
     }),
   });
+}
+
+function adminSchema(readFile: ReadFile) {
+  return z
+    .strictObject({
+      listen: withDefault('127.0.0.1:5001', kinds.listenAddress, {
+        env: 'ENTREPOT_ADMIN_LISTEN',
+        description:
+          'Where the web page, the admin API, `/healthz`, `/readyz` and `/metrics` are. On loopback whoever is on the machine may see everything and, until there is a token, change everything. On any other address everybody who reaches it sees the metrics and, until there is a token, what is cached; nobody changes anything without one.',
+      }),
+      token: optional(kinds.accessToken, {
+        env: 'ENTREPOT_ADMIN_TOKEN',
+        description:
+          'What has to be shown, as `Authorization: Bearer <token>`, to change anything over the admin API, and to read it too where that does not listen on loopback or is asked by another name. The web page and the commands ask for it.',
+      }),
+      tokenFile: optional(kinds.secretFile(readFile, kinds.accessToken), {
+        env: 'ENTREPOT_ADMIN_TOKEN_FILE',
+        description:
+          'A file with the token, such as a Docker or Kubernetes secret. Read whenever it is needed, so that a new token needs no restart.',
+      }),
+    })
+    .superRefine((admin, check) => checkAdmin(admin, check));
 }
 
 /** How old an answer of the upstream may get, and whether it is asked at all. */

@@ -30,7 +30,7 @@ describe('the admin listener', () => {
     expectError(await get(`${pair.mirror.url}${path}`), 404, 'UNSUPPORTED');
   });
 
-  it.each(['/', '/v2/', '/metrics/more', '/%2e%2e/', '/healthz/%E0%A4%A'])(
+  it.each(['/nothing', '/v2/', '/metrics/more', '/%2e%2e%2f', '/healthz/%E0%A4%A'])(
     'answers JSON for %s, where it has nothing',
     async (path) => {
       const answer = await get(`${pair.mirror.adminUrl}${path}`);
@@ -77,7 +77,7 @@ describe('the metrics', () => {
     const families = await scrape();
     expect(families.size).toBeGreaterThan(15);
     for (const [name, { type, help, samples }] of families) {
-      expect(name).toMatch(/^(entrepot|registry_proxy)_[a-z_]+$/);
+      expect(name).toMatch(/^(entrepot|registry_proxy|process|nodejs)_[a-z_]+$/);
       expect(['counter', 'gauge', 'histogram']).toContain(type);
       expect(help).toMatch(/^[A-Z].*\.$/);
       expect(name.endsWith('_total')).toBe(type === 'counter');
@@ -111,7 +111,8 @@ describe('the metrics', () => {
     expect(requests('route="manifest",method="GET",status="404",source="none"')).toBe(1);
     expect(requests('route="blob",method="GET",status="200",source="miss"')).toBe(3);
     expect(requests('route="blob",method="GET",status="200",source="hit"')).toBe(6);
-    expect(value('entrepot_served_bytes_total{route="blob"}')).toBe(3 * blobBytes);
+    expect(value('entrepot_served_bytes_total{route="blob",source="miss"}')).toBe(blobBytes);
+    expect(value('entrepot_served_bytes_total{route="blob",source="hit"}')).toBe(2 * blobBytes);
     expect(value('entrepot_fetched_bytes_total{type="blob"}')).toBe(blobBytes);
     expect(value('entrepot_fetched_bytes_total{type="manifest"}')).toBe(manifestBytes);
     expect(value('entrepot_downloads_total{outcome="stored"}')).toBe(3);
@@ -179,15 +180,22 @@ describe('the metrics', () => {
       status: /^[1-5]\d\d$/,
       source: /^(hit|miss|joined|revalidated|stale|none)$/,
       type: /^(blob|manifest)$/,
-      kind: /^(manifest|blob|tags|referrers|token)$/,
-      outcome: /^([1-5]\d\d|[a-z]+)$/,
+      // Of upstream's answers, and of garbage collections.
+      kind: /^(manifest|blob|tags|referrers|token|major|minor|incremental|weakcb)$/,
+      outcome: /^([1-5]\d\d|[a-z-]+)$/,
+      cause: /^[a-z-]+$/,
+      space: /^[a-z_]+$/,
+      node_version: /^v\d+\.\d+\.\d+$/,
+      major: /^\d+$/,
+      minor: /^\d+$/,
+      patch: /^\d+$/,
       upstream: /^127\.0\.0\.1:\d+$/,
-      version: /^0\.0\.0-test$/,
+      version: /^(0\.0\.0-test|v\d+\.\d+\.\d+)$/,
       part: /^(index|blobs|spool)$/,
       reason: /^[a-z-]+$/,
       host: /^127\.0\.0\.1:\d+$/,
       le: /^([\d.]+|\+Inf)$/,
-      quantile: /^[01](\.\d+)?$/,
+      percentile: /^(50|99|100)$/,
     };
     for (const [name, { samples }] of await scrape()) {
       for (const { labels } of samples) {

@@ -40,7 +40,7 @@ describe('loadConfig without a file or a variable', () => {
   it('mirrors Docker Hub with every default', () => {
     expect(load({})).toEqual({
       listen: { host: '0.0.0.0', port: 5000 },
-      admin: { listen: { host: '127.0.0.1', port: 5001 } },
+      admin: { listen: { host: '127.0.0.1', port: 5001 }, token: undefined },
       tls: undefined,
       dataDir: resolve('data'),
       upstreams: [
@@ -296,7 +296,7 @@ describe('what loadConfig says of mistakes', () => {
     expect(mistakes.toSorted()).toEqual(
       [
         `${FILE}:listen is "http://localhost"; expected an address and a port such as 0.0.0.0:5000, [::1]:5000 or :5000`,
-        `${FILE}:admin is "5001"; expected a section with listen`,
+        `${FILE}:admin is "5001"; expected a section with listen, token, tokenFile`,
         `${FILE}:upstreams[0].token goes against ENTREPOT_UPSTREAM_USERNAME: keep one of the two`,
         'ENTREPOT_UPSTREAM_USERNAME needs a password or passwordFile too',
         `${FILE}:upstreams[1].url is missing; expected the http or https URL of a registry such as https://registry-1.docker.io`,
