@@ -1,6 +1,5 @@
 /** What a person reads when the mirror has started: where it listens, and what to paste where. */
-import { existsSync } from 'node:fs';
-import { hostname, networkInterfaces } from 'node:os';
+import { isInContainer, reachableUrl } from './lib/reachable-url.ts';
 import { formatBytes } from './lib/units.ts';
 import { formatCacheBound } from './config/describe-config.ts';
 import type { Config } from './config/config.ts';
@@ -22,7 +21,7 @@ export function banner(config: Config, version: string, app: Listening): string 
       : '';
   const rows = [
     ['registry', app.registryUrl],
-    ['admin', `${app.adminUrl}  (/healthz, /readyz, /metrics)`],
+    ['admin', `${app.adminUrl}  (the page, /healthz, /readyz, /metrics)`],
     ['upstream', `${upstream.url}${upstream.credentials ? '' : ', anonymous'}`],
     ...others.map((other) => ['', `${other.url} as ${other.namespaces.join(', ')}`]),
     ['data', config.dataDir],
@@ -47,19 +46,4 @@ export function banner(config: Config, version: string, app: Listening): string 
     ...daemon.split('\n').map((line) => `  ${line}`),
     '',
   ].join('\n');
-}
-
-/** An address that other machines can use, where it listens on all of them. */
-function reachableUrl(listening: string): string {
-  const { protocol, hostname: host, port, origin } = new URL(listening);
-  return host === '0.0.0.0' || host === '[::]' ? `${protocol}//${ownAddress()}:${port}` : origin;
-}
-
-function ownAddress(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((interfaces) => interfaces ?? []);
-  return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? hostname();
-}
-
-function isInContainer(): boolean {
-  return ['/.dockerenv', '/run/.containerenv'].some((path) => existsSync(path));
 }

@@ -1,30 +1,8 @@
-/** The commands beside `serve`: each resolves to the process's exit code. */
+/** What a command does by itself, without a mirror that runs: each resolves to the process's exit code. */
 import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
 import { openStorage, setIndexAside } from './storage.ts';
-
-const HEALTH_TIMEOUT_MS = 5000;
-
-/** Asks the mirror that runs with this configuration how it is: for a container's health check. */
-export async function checkHealth({ admin }: Config, say: (text: string) => void): Promise<number> {
-  const { host, port } = admin.listen;
-  const name =
-    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
-  try {
-    const response = await fetch(`http://${name}:${port}/readyz`, {
-      signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
-    });
-    say(await response.text());
-    return response.ok ? 0 : 1;
-  } catch (error) {
-    const cause = (error as Error).cause;
-    say(
-      `no answer from ${name}:${port}: ${cause instanceof Error ? cause.message : (error as Error).message}`,
-    );
-    return 1;
-  }
-}
 
 /** Makes the index anew from what lies on disk; no mirror may be running on the directory. */
 export async function rebuildIndex(config: Config, log: Logger): Promise<number> {

@@ -81,3 +81,10 @@ export function formatDuration(ms: number): string {
 function round(amount: number): number {
   return Math.round(amount * 10) / 10;
 }
+
+/** Rounded, and always of 1024, as numbers below each other are compared: `1.2 GiB`, `500 MiB`, `12 B`. */
+export function formatSize(bytes: number): string {
+  // 1023.96 KiB would be written as 1024 KiB.
+  const unit = BINARY.findLast((name) => round(bytes / BYTES_IN[name]) < 1024) ?? BINARY[0];
+  return bytes < 1024 ? `${Math.round(bytes)} B` : `${round(bytes / BYTES_IN[unit])} ${unit}`;
+}
