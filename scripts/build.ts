@@ -14,14 +14,14 @@ import {
 } from 'node:fs';
 import { extname, join } from 'node:path';
 import { argv } from 'node:process';
-import { bundle } from './bundle.ts';
+import { bundle, bundlePage } from './bundle.ts';
 import { licencesOf } from './bundled-licences.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const SRC = join(ROOT, 'src');
 
-/** Files beside the code that it opens by its own place. */
-const ASSETS: readonly string[] = ['.sql'];
+/** Files beside the code that it opens by its own place, those of the web page among them. */
+const ASSETS: readonly string[] = ['.sql', '.html', '.css', '.svg'];
 /** What scripts/build-native.ts makes. */
 const NATIVE = 'native';
 
@@ -36,6 +36,7 @@ export async function build(target: string): Promise<void> {
     recursive: true,
     filter: (path) => (statSync(path).isDirectory() ? hasAssets(path) : isAsset(path)),
   });
+  await bundlePage(join(SRC, 'ui'), join(target, 'ui'));
   writeFileSync(join(target, 'LICENSES.txt'), licencesOf(modules));
   // npm does so for a package that it installs, but nobody does for a copy of dist/.
   chmodSync(join(target, 'main.js'), 0o755);

@@ -52,9 +52,7 @@ export async function bundle(source: string, target: string): Promise<readonly s
     // What is installed beside it: native code, and what is seldom needed and then loaded.
     external: [/^node:/, ...installedPackages()],
     plugins: [replaceModules(), parseJson(), keepPlaces(source)],
-    onLog: (level, { message }) => {
-      if (level === 'warn') throw new Error(message);
-    },
+    onLog: refuseWarnings,
   });
   const { output } = await build.write({
     dir: target,
@@ -68,6 +66,21 @@ export async function bundle(source: string, target: string): Promise<readonly s
   });
   await build.close();
   return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+}
+
+/** The modules of the web page as one: thirty of them would be asked for one by one, over whatever line there is. */
+export async function bundlePage(source: string, target: string): Promise<void> {
+  // Its tsconfig is for checking types alone, and stands on one that is not there where an image is built.
+  const build = await rolldown({
+    ...{ input: join(source, 'main.js'), platform: 'browser', tsconfig: false },
+    onLog: refuseWarnings,
+  });
+  await build.write({ dir: target, format: 'esm', entryFileNames: '[name].js', minify: true });
+  await build.close();
+}
+
+function refuseWarnings(level: string, { message }: { readonly message: string }): void {
+  if (level === 'warn') throw new Error(message);
 }
 
 function installedPackages(): readonly string[] {

@@ -57,6 +57,18 @@ describe('the build', () => {
     },
   );
 
+  it('serves the web page, which is below 100 kB', async () => {
+    await using cwd = await tempDir();
+    await using upstream = await ScriptedUpstream.start();
+    const { command, adminUrl } = await serveBuild(cwd.path, upstream.url);
+    await using _command = command;
+    const files = await Promise.all(
+      ['', 'main.js', 'style.css', 'icon.svg'].map((name) => get(`${adminUrl}/${name}`)),
+    );
+    expect(files.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect(files.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThan(100_000);
+  });
+
   it('looks after what a crash has left', async () => {
     await using cwd = await tempDir();
     await using upstream = await ScriptedUpstream.start();
