@@ -8,7 +8,8 @@ import { Seldom } from './lib/seldom.ts';
 import type { EvictionReport } from './repository/cache-space.ts';
 import type { DownloadEvent } from './repository/download.ts';
 import { StorageHealth, type StorageFault, type StoragePart } from './repository/storage-health.ts';
-import type { Metrics } from './telemetry/metrics.ts';
+import type { FailureCause, Gone, Metrics } from './telemetry/metrics.ts';
+import { ClientsSeen } from './telemetry/clients-seen.ts';
 import type { CircuitChange } from './upstream/circuits.ts';
 import type { ExchangeEvent } from './upstream/transport.ts';
 import { UpstreamError } from './upstream/upstream.ts';
@@ -19,24 +20,30 @@ export class Observers {
   readonly #requestLog: Logger;
   readonly #metrics: Metrics;
   readonly #seldom: Seldom;
+  readonly #now: () => number;
   /** How our own disk does, as what happens to the others shows it. */
   readonly storage: StorageHealth;
+  readonly clients: ClientsSeen;
 
   constructor(log: Logger, metrics: Metrics, now: () => number) {
     this.#log = log;
     this.#requestLog = log.child({}, { redact: [] });
     this.#metrics = metrics;
     this.#seldom = new Seldom(now);
+    this.clients = new ClientsSeen(now);
+    this.#now = now;
     this.storage = new StorageHealth({ now, onChange: this.#storageChanged });
   }
 
   /** One line a request. Nothing of its headers but the User-Agent goes in. */
   readonly request = (record: RequestRecord): void => {
     this.#metrics.countRequest(record);
+    this.clients.note(record.client, record.userAgent);
     const { id, method, route, repository, reference, namespace, source, status, errorCode, bytes } = record;
     const target = repository === undefined ? route : [repository, reference].filter(Boolean).join(' ');
     const line = {
       requestId: id,
+      clientRequestId: record.clientRequestId,
       method,
       route,
       repository,
@@ -47,6 +54,7 @@ export class Observers {
       errorCode,
       bytes,
       durationMs: Math.round(record.durationMs * 10) / 10,
+      ttfbMs: record.firstByteMs === undefined ? undefined : Math.round(record.firstByteMs * 10) / 10,
       client: record.client,
       userAgent: record.userAgent,
       ...(record.isAborted ? { aborted: true } : {}),
@@ -80,7 +88,7 @@ export class Observers {
         );
         return;
       case 'ended':
-        this.#metrics.countDownload(event.outcome);
+        this.#metrics.countDownload(event.outcome, failureCauseOf(event));
         this.#downloadEnded(event);
     }
   };
@@ -118,17 +126,24 @@ export class Observers {
 
   readonly upstreamExchange = (event: ExchangeEvent): void => {
     const { kind, method, status, failure } = event;
-    this.#metrics.countUpstreamExchange({ kind, method, outcome: String(status ?? failure ?? 'none') });
+    this.#metrics.countUpstreamExchange(event);
     this.#log.debug(event, `upstream ${method} ${kind} ${status ?? failure ?? ''}`);
   };
 
   readonly evicted = (evicted: EvictionReport & { readonly oldestUsedAt: number }): void => {
-    this.#metrics.countEvicted(evicted.blobs, evicted.bytes);
     const { oldestUsedAt, ...counts } = evicted;
+    this.#metrics.countEvicted(counts, this.#now() - oldestUsedAt);
     this.#log.info(
       { ...counts, oldestUse: new Date(oldestUsedAt).toISOString() },
       'evicted to stay within the bound',
     );
+  };
+
+  /** Asked for by whoever runs the mirror. */
+  readonly purged = (what: string, purged: Gone): void => {
+    this.#metrics.countPurged(purged);
+    const { blobs, manifests, bytes } = purged;
+    this.#log.info({ blobs, manifests, bytes }, `${what} was purged`);
   };
 
   /** An answer of upstream that no registry may give. Its request's line has the reason. */
@@ -198,6 +213,15 @@ function wasNotAsked(error: Error | undefined): boolean {
 function spoolFailureIn(cause: Error | undefined): Error | undefined {
   const isSystems = cause !== undefined && 'syscall' in cause;
   return cause instanceof SpoolWriteError || isSystems ? cause : undefined;
+}
+
+/** Of one that came to no good end. */
+function failureCauseOf({ outcome, cause }: DownloadEvent & { kind: 'ended' }): FailureCause | undefined {
+  if (outcome === 'aborted' || outcome === 'abandoned') return 'aborted';
+  if (outcome === 'mismatch') return 'mismatch';
+  if (outcome !== 'failed') return undefined;
+  if (cause instanceof UpstreamError) return cause.failure;
+  return spoolFailureIn(cause) ? 'storage' : 'other';
 }
 
 function isUpstreamsLie(cause: Error | undefined): boolean {

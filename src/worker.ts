@@ -62,6 +62,7 @@ async function start(settings: WorkerSettings): Promise<Worker> {
     ...{ tls, timeoutMs: settings.timeoutMs },
     onRefused: (refusal) => void tell({ kind: 'refused', refusal }),
   });
+  metrics.readInFlight = () => server.inFlight;
   const close = async (graceMs: number) => {
     await server.close(AbortSignal.timeout(graceMs));
     used.close();

@@ -19,8 +19,15 @@ export async function boundInBytes(directory: string, bound: Bound): Promise<num
 
 /** What the file system has left for those who are not root. */
 export async function freeBytes(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
+  return (await diskOf(directory)).freeBytes;
+}
+
+/** The file system, as those see it who are not root. */
+export async function diskOf(
+  directory: string,
+): Promise<{ readonly freeBytes: number; readonly sizeBytes: number }> {
+  const { blocks, bavail, bsize } = await statfs(directory);
+  return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
 }
 
 /** The bound, or less where others fill the disk. @param ownBytes what the cache has on the disk now */

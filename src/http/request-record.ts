@@ -20,10 +20,12 @@ export interface Asked {
 /** Filled in by the handlers as they learn it. */
 export interface RequestRecord extends Asked {
   readonly id: string;
+  /** The one that the client gave it: another mirror, perhaps, of which we are the upstream. */
+  readonly clientRequestId?: string | undefined;
   readonly method: string;
   /** Why the answer is an old one, where it is. */
   staleBecause?: Error;
-  /** Of the body, as many as were handed to the connection; about as many, where it broke. */
+  /** Of the body, as many as were handed to the connection. */
   bytes: number;
   status: number;
   errorCode?: ErrorCode;
@@ -31,6 +33,8 @@ export interface RequestRecord extends Asked {
   /** The client left before it had the whole answer. */
   isAborted: boolean;
   durationMs: number;
+  /** When the head of the answer went out; none did without it. */
+  firstByteMs?: number | undefined;
   readonly client: string | undefined;
   readonly userAgent: string | undefined;
 }
@@ -64,6 +68,7 @@ export function newRecord(
 ): RequestRecord {
   return {
     id,
+    clientRequestId: idIn(request.headers['x-request-id']),
     method: request.method ?? '',
     route,
     repository,
@@ -79,6 +84,11 @@ export function newRecord(
   };
 }
 
+/** What is no plain id is not worth a place in the log. */
+function idIn(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && /^[\w.:-]{1,64}$/.test(header) ? header : undefined;
+}
+
 /** Begins a record; `done` gets it once, when the response is finished or its connection is gone. */
 export function beginRecord(
   request: IncomingMessage,
@@ -91,6 +101,12 @@ export function beginRecord(
   const sentBefore = socket.bytesWritten + sentBeside(socket);
   const record = newRecord(request, origin, { route: 'none' });
   records.set(response, record);
+  const writeHead = response.writeHead.bind(response) as (...head: unknown[]) => ServerResponse;
+  // Node.js calls it for every answer, at the moment at which it begins to send it.
+  response.writeHead = (...head: unknown[]) => {
+    record.firstByteMs = performance.now() - startedAt;
+    return writeHead(...head);
+  };
   response.once('close', () => {
     const sent = socket.bytesWritten + sentBeside(socket) - sentBefore;
     endRecord(record, response, startedAt, bodyBytes(record.method, response, sent));
@@ -115,12 +131,12 @@ function bodyBytes(method: string, response: ServerResponse, bytesOnSocket: numb
   if (!response.headersSent || method === 'HEAD' || response.statusCode === 304) return 0;
   const length = Number(response.getHeader('Content-Length') ?? Infinity);
   if (response.writableFinished && length !== Infinity) return length;
-  return Math.min(length, bytesBehindHeaders(Object.entries(response.getHeaders()).flat(), bytesOnSocket));
+  return Math.min(length, bytesBehindHead(response, bytesOnSocket));
 }
 
-/** @param headers name, value, name, value */
-export function bytesBehindHeaders(headers: readonly unknown[], bytesOnSocket: number): number {
-  // Two characters behind each, and a hundred bytes for the status line and what Node.js adds.
-  const headerBytes = headers.reduce<number>((sum, part) => sum + String(part).length + 2, 100);
-  return Math.max(0, bytesOnSocket - headerBytes);
+/** @param bytesOnSocket of the whole answer, as far as it went */
+export function bytesBehindHead(response: ServerResponse, bytesOnSocket: number): number {
+  // As it went out: what it was made of does not tell its length, for Node.js adds lines of its own.
+  const { _header: head } = response as unknown as { readonly _header?: string | null };
+  return Math.max(0, bytesOnSocket - (head?.length ?? 0));
 }

@@ -122,6 +122,11 @@ export class ListeningServer {
     return new ListeningServer(server, app, options);
   }
 
+  /** Requests that are being answered, or wait for their turn. */
+  get inFlight(): number {
+    return this.#turns.inFlight;
+  }
+
   /** Serves a connection that came elsewhere. */
   take(socket: Socket): void {
     this.#server.emit('connection', socket);

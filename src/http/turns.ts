@@ -23,6 +23,13 @@ export class Turns {
     this.#maxWaiting = maxWaiting;
   }
 
+  /** Requests that are being answered, or wait. */
+  get inFlight(): number {
+    let busy = 0;
+    for (const { isBusy } of this.#lines.values()) if (isBusy) busy += 1;
+    return busy + this.#waiting;
+  }
+
   /** To be called once for each connection, before its first request. */
   open(socket: Socket): void {
     if (this.#isClosing) {

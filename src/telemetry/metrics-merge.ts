@@ -5,9 +5,10 @@ import { AggregatorRegistry, type MetricObjectWithValues, type MetricValue } fro
 export type Snapshot = readonly object[];
 type Metric = MetricObjectWithValues<MetricValue<string>>;
 
-/** How often each was counted in all of them. */
+/** How often each was counted in all of them, which are gone: of what they had, such as memory, nothing is left. */
 export async function sumUp(snapshots: readonly Snapshot[]): Promise<Snapshot> {
-  return merge(snapshots).getMetricsAsJSON();
+  const summed = (await merge(snapshots).getMetricsAsJSON()) as readonly Metric[];
+  return summed.filter(({ type }) => String(type) !== 'gauge');
 }
 
 /** Their text, for whoever scrapes. */

@@ -1,159 +1,123 @@
-/** Every metric of the process, declared in one place. Labels come from closed sets: never a repository or a digest. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+/** Every metric of the process, declared here and in the files beside. Labels come from closed sets: never a repository or a digest. */
+import { Counter, Histogram, Registry } from 'prom-client';
+import type { TrafficCounts } from '../metadata/catalog-store.ts';
 import { renderMerged, type Snapshot } from './metrics-merge.ts';
 import { monitorEventLoop } from './metrics-event-loop.ts';
-import { stateGauges, type State } from './metrics-state.ts';
+import { addProcessMetrics } from './metrics-process.ts';
+import { RequestMetrics, trafficIn, type CACHED_TYPES, type ServedRequest } from './metrics-requests.ts';
+import { buildInfo, stateGauges, type State } from './metrics-state.ts';
+import { HostLabels, UpstreamMetrics, type UpstreamExchange } from './metrics-upstream.ts';
 
-export interface ServedRequest {
-  readonly route: string;
-  readonly method: string;
-  readonly status: number;
-  readonly source?: 'hit' | 'miss' | 'joined' | 'revalidated' | 'stale' | undefined;
+/** Why a download failed: upstream did, or our storage, or it was ended. */
+export const FAILURE_CAUSES = [
+  ...(['unreachable', 'rate-limited', 'denied', 'misconfigured', 'protocol', 'mismatch'] as const),
+  ...(['storage', 'offline', 'aborted', 'other'] as const),
+] as const;
+export type FailureCause = (typeof FAILURE_CAUSES)[number];
+
+export const DOWNLOAD_OUTCOMES = [
+  ...(['stored', 'uncached', 'absent', 'mismatch', 'failed', 'aborted', 'abandoned'] as const),
+] as const;
+
+/** Of content that went. */
+export interface Gone {
+  readonly blobs: number;
+  readonly manifests: number;
   readonly bytes: number;
-  readonly durationMs: number;
 }
 
-export interface UpstreamExchange {
-  readonly kind: string;
-  readonly method: string;
-  /** A status, or why there was none. */
-  readonly outcome: string;
+export interface MetricDescription {
+  readonly name: string;
+  readonly type: string;
+  readonly help: string;
+  readonly labels: readonly string[];
 }
 
-/** A method that no client sends to a registry is counted as one of them all. */
-const METHODS = new Set(['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE']);
-const CACHED_TYPES = ['blob', 'manifest'] as const;
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+const AGES = [60, 600, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY, 365 * DAY];
 
 export class Metrics {
-  readonly #registry = new Registry();
-  readonly #requests = this.#counter('entrepot_requests_total', 'Requests on the registry listener.', [
-    'route',
-    'method',
-    'status',
-    'source',
-  ]);
-  readonly #servedBytes = this.#counter('entrepot_served_bytes_total', 'Bytes of bodies sent to clients.', [
-    'route',
-  ]);
-  readonly #duration = new Histogram({
-    name: 'entrepot_request_duration_seconds',
-    help: 'From the request to the end of its answer.',
-    labelNames: ['route', 'source'],
-    buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300],
-    registers: [this.#registry],
-  });
-  readonly #upstreamRequests = this.#counter('entrepot_upstream_requests_total', 'Requests to upstreams.', [
-    'kind',
-    'method',
+  /** What was counted here, which those of other processes are added to. */
+  readonly #counted = new Registry();
+  /** The state of the whole, of which there is one. */
+  readonly #state = new Registry();
+  readonly #hosts = new HostLabels();
+  readonly #requests = new RequestMetrics(this.#counted);
+  readonly #upstream = new UpstreamMetrics(this.#counted, this.#hosts);
+  readonly #downloads = this.#counter(
+    'entrepot_downloads_total',
+    'Blobs fetched, by how that ended.',
     'outcome',
-  ]);
-  readonly #fetchedBytes = this.#counter(
-    'entrepot_fetched_bytes_total',
-    'Bytes of content received from upstreams.',
-    ['type'],
   );
-  readonly #downloads = this.#counter('entrepot_downloads_total', 'Blobs fetched, by how that ended.', [
-    'outcome',
-  ]);
-  readonly #downloadRetries = this.#counter(
-    'entrepot_download_retries_total',
-    'Downloads taken up again.',
-    [],
+  readonly #downloadFailures = this.#counter(
+    'entrepot_download_failures_total',
+    'Downloads that did not come to a good end, by the cause.',
+    'cause',
   );
-  readonly #evictedBytes = this.#counter(
-    'entrepot_evicted_bytes_total',
-    'Bytes evicted to stay within the bound.',
-    [],
-  );
-  readonly #evictedBlobs = this.#counter(
-    'entrepot_evicted_blobs_total',
-    'Blobs evicted to stay within the bound.',
-    [],
-  );
+  readonly #downloadRetries = this.#counter('entrepot_download_retries_total', 'Downloads taken up again.');
   readonly #resumed = this.#counter(
     'entrepot_downloads_resumed_total',
     'Downloads that went on where an earlier one, perhaps before a restart, had broken off.',
-    [],
   );
-  readonly #rejected = this.#counter(
-    'entrepot_upstream_rejected_total',
-    'Answers of upstreams that no registry may give, such as bytes with another digest.',
-    ['kind'],
-  );
+  readonly #evicted = this.#goneCounters('evicted', 'evicted to stay within the bound');
+  readonly #evictedAge = new Histogram({
+    name: 'entrepot_evicted_age_seconds',
+    help: 'Each time that something was evicted: since when what went first had not been used.',
+    buckets: AGES,
+    registers: [this.#counted],
+  });
+  readonly #purged = this.#goneCounters('purged', 'purged by whoever runs the mirror');
   readonly #corruptBlobs = this.#counter(
     'entrepot_corrupt_blobs_total',
     'Blobs on disk that no longer had their digest.',
-    [],
-  );
-  readonly #storageErrors = this.#counter(
-    'entrepot_storage_errors_total',
-    'Failures of our own disk, by the part of the storage that met them.',
-    ['part'],
-  );
-  readonly #refused = this.#counter(
-    'entrepot_refused_connections_total',
-    'Connections and requests that were refused before they reached the registry, by the reason.',
-    ['reason'],
   );
   readonly #lostBlobs = this.#counter(
     'entrepot_lost_blobs_total',
     'Blobs that were missing or cut short on disk.',
-    [],
+  );
+  readonly #storageErrors = this.#counter(
+    'entrepot_storage_errors_total',
+    'Failures of our own disk, by the part of the storage that met them.',
+    'part',
+  );
+  readonly #refused = this.#counter(
+    'entrepot_refused_connections_total',
+    'Connections and requests that were refused before they reached the registry, by the reason.',
+    'reason',
   );
   readonly #workerRestarts = this.#counter(
     'entrepot_worker_restarts_total',
     'Worker processes that took the place of one that was gone.',
-    [],
   );
-  // Under Distribution's names, so that dashboards made for its proxy go on working.
-  readonly #proxyRequests = this.#counter('registry_proxy_requests_total', 'Requests for cached content.', [
-    'type',
-  ]);
-  readonly #proxyHits = this.#counter('registry_proxy_hits_total', 'Requests served from the cache.', [
-    'type',
-  ]);
-  readonly #proxyMisses = this.#counter('registry_proxy_misses_total', 'Requests that needed upstream.', [
-    'type',
-  ]);
-  readonly #proxyPulled = this.#counter('registry_proxy_pulled_bytes_total', 'Bytes pulled from upstream.', [
-    'type',
-  ]);
-  readonly #proxyPushed = this.#counter('registry_proxy_pushed_bytes_total', 'Bytes pushed to clients.', [
-    'type',
-  ]);
+  readonly #eventLoop = monitorEventLoop(this.#counted);
+  readonly #refresh: () => Promise<void>;
 
   constructor(version: string, readState: () => Promise<State>) {
-    this.#gauge('entrepot_build_info', 'Always 1; the version is in the label.', ['version']).set(
-      { version },
-      1,
-    );
-    for (const type of CACHED_TYPES) {
-      for (const counter of [
-        this.#fetchedBytes,
-        this.#proxyRequests,
-        this.#proxyHits,
-        this.#proxyMisses,
-        this.#proxyPulled,
-        this.#proxyPushed,
-      ]) {
-        counter.inc({ type }, 0);
-      }
-    }
-    this.#refresh = stateGauges(this.#registry, readState);
+    addProcessMetrics(this.#counted);
+    for (const outcome of DOWNLOAD_OUTCOMES) this.#downloads.inc({ outcome }, 0);
+    for (const cause of FAILURE_CAUSES) this.#downloadFailures.inc({ cause }, 0);
+    buildInfo(this.#state, version);
+    this.#refresh = stateGauges(this.#state, readState, this.#hosts);
   }
 
-  readonly #refresh: () => Promise<void>;
-  readonly #eventLoop = monitorEventLoop(this.#registry);
-
   get contentType(): string {
-    return this.#registry.contentType;
+    return this.#counted.contentType;
+  }
+
+  /** Requests that are being answered by this process now. */
+  set readInFlight(read: () => number) {
+    this.#requests.readInFlight = read;
   }
 
   /** @param others of processes that work for this one, to be counted with it */
   async render(others: readonly Snapshot[] = []): Promise<string> {
     await this.#refresh();
-    if (others.length === 0) return this.#registry.metrics();
-    return renderMerged([await this.#registry.getMetricsAsJSON(), ...others]);
+    const counted =
+      others.length === 0
+        ? await this.#counted.metrics()
+        : await renderMerged([await this.snapshot(), ...others]);
+    return `${counted}\n${await this.#state.metrics()}`;
   }
 
   /** Looks at the event loop no longer. */
@@ -163,42 +127,54 @@ export class Metrics {
 
   /** What was counted here, for a process that knows the state of the whole. */
   async snapshot(): Promise<Snapshot> {
-    const metrics = await this.#registry.getMetricsAsJSON();
-    return metrics.filter(({ name, type }) => !(name.startsWith('entrepot_') && String(type) === 'gauge'));
+    return this.#counted.getMetricsAsJSON();
   }
 
-  countRequest({ route, method, status, source, bytes, durationMs }: ServedRequest): void {
-    const how = source ?? 'none';
-    this.#requests.inc({ route, method: METHODS.has(method) ? method : 'other', status, source: how });
-    this.#servedBytes.inc({ route }, bytes);
-    this.#duration.observe({ route, source: how }, durationMs / 1000);
-    const type = CACHED_TYPES.find((cached) => cached === route);
-    if (!type || source === undefined) return;
-    this.#proxyRequests.inc({ type });
-    (source === 'miss' || source === 'joined' ? this.#proxyMisses : this.#proxyHits).inc({ type });
-    this.#proxyPushed.inc({ type }, bytes);
+  /** Of manifests and blobs, since the start. */
+  async traffic(others: readonly Snapshot[] = []): Promise<TrafficCounts> {
+    return trafficIn([await this.#requests.snapshot(), await this.#upstream.snapshot(), ...others]);
   }
 
-  countUpstreamExchange({ kind, method, outcome }: UpstreamExchange): void {
-    this.#upstreamRequests.inc({ kind, method, outcome });
+  /** Each of them, for the reference. */
+  describe(): readonly MetricDescription[] {
+    return [this.#counted, this.#state]
+      .flatMap((registry) => registry.getMetricsAsArray())
+      .map(({ name, help, ...more }) => {
+        const { type, labelNames } = more as unknown as { type: string; labelNames: readonly string[] };
+        return { name, type, help, labels: labelNames };
+      });
+  }
+
+  countRequest(request: ServedRequest): void {
+    this.#requests.count(request);
+  }
+
+  countUpstreamExchange(exchange: UpstreamExchange): void {
+    this.#upstream.countExchange(exchange);
   }
 
   countFetched(type: (typeof CACHED_TYPES)[number], bytes: number): void {
-    this.#fetchedBytes.inc({ type }, bytes);
-    this.#proxyPulled.inc({ type }, bytes);
+    this.#upstream.countFetched(type, bytes);
   }
 
-  countDownload(outcome: string): void {
+  /** @param cause of one that failed */
+  countDownload(outcome: (typeof DOWNLOAD_OUTCOMES)[number], cause?: FailureCause): void {
     this.#downloads.inc({ outcome });
+    if (cause !== undefined) this.#downloadFailures.inc({ cause });
   }
 
   countDownloadRetry(): void {
     this.#downloadRetries.inc();
   }
 
-  countEvicted(blobs: number, bytes: number): void {
-    this.#evictedBlobs.inc(blobs);
-    this.#evictedBytes.inc(bytes);
+  /** @param ageMs since what went first had last been used */
+  countEvicted(evicted: Gone, ageMs: number): void {
+    this.#evicted(evicted);
+    this.#evictedAge.observe(Math.max(0, ageMs) / 1000);
+  }
+
+  countPurged(purged: Gone): void {
+    this.#purged(purged);
   }
 
   countWorkerRestart(): void {
@@ -214,7 +190,7 @@ export class Metrics {
   }
 
   countRejected(kind: string): void {
-    this.#rejected.inc({ kind });
+    this.#upstream.countRejected(kind);
   }
 
   countCorruptBlob(): void {
@@ -229,11 +205,17 @@ export class Metrics {
     this.#refused.inc({ reason });
   }
 
-  #counter(name: string, help: string, labelNames: readonly string[]): Counter {
-    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
+  #counter(name: string, help: string, ...labelNames: string[]): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.#counted] });
   }
 
-  #gauge(name: string, help: string, labelNames: readonly string[]): Gauge {
-    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
+  #goneCounters(how: string, help: string): (gone: Gone) => void {
+    const counters = (['blobs', 'manifests', 'bytes'] as const).map((what) => {
+      const subject = `${what[0]?.toUpperCase() ?? ''}${what.slice(1)}`;
+      return [what, this.#counter(`entrepot_${how}_${what}_total`, `${subject} ${help}.`)] as const;
+    });
+    return (gone) => {
+      for (const [what, counter] of counters) counter.inc(gone[what]);
+    };
   }
 }

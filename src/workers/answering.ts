@@ -45,9 +45,9 @@ export class Answering {
     if (answerHot(request, response, hot)) return;
     const keep = hot.answers.begin();
     beginRecord(request, response, originOf(request), (record) => {
-      const { id, method, status, bytes, isAborted, durationMs, client, userAgent, error } = record;
-      const ending = { id, method, status, bytes, isAborted, durationMs, client, userAgent };
-      this.#options.onEnded({ ...ending, failure: error?.stack });
+      const { id, method, status, bytes, isAborted, durationMs, firstByteMs, client, userAgent } = record;
+      const ending = { id, method, status, bytes, isAborted, durationMs, firstByteMs, client, userAgent };
+      this.#options.onEnded({ ...ending, failure: record.error?.stack });
     });
     if (hasBody(request.headers)) response.setHeader('Connection', 'close');
     this.#pass(request, response, keep).catch((error: unknown) => {

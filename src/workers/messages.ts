@@ -43,6 +43,8 @@ export interface Ending {
   readonly bytes: number;
   readonly isAborted: boolean;
   readonly durationMs: number;
+  /** When the head of the answer went out; none did without it. */
+  readonly firstByteMs?: number | undefined;
   readonly client: string | undefined;
   readonly userAgent: string | undefined;
   /** What went wrong in the worker, if something did. */
@@ -70,8 +72,8 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   | { readonly kind: 'measured'; readonly snapshot: Snapshot };
 
-/** Of what is passed on. Clients' headers of these names never are. */
-export const PREFIX = 'x-entrepot-';
+/** Of what is passed on, and never meant for a client. Clients' headers of these names are not passed on. */
+export const PREFIX = 'x-entrepot-passed-';
 export const HEADERS = {
   /** By which the keeper knows its workers. */
   secret: `${PREFIX}secret`,

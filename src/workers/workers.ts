@@ -39,8 +39,8 @@ export class Workers {
   readonly #running = new Set<WorkerProcess>();
   readonly #ready = new Set<WorkerProcess>();
   readonly #closing = new AbortController();
-  /** What those counted that are gone. */
-  #past: Snapshot = [];
+  /** What those counted that are gone. Summed up one after the other: two that end at once both count. */
+  #past: Promise<Snapshot> = Promise.resolve([]);
   #lastId = 0;
   #shortLives = 0;
   #dropped: Set<string> | undefined;
@@ -86,7 +86,9 @@ export class Workers {
   /** Of those that run, as they are now, and of those that are gone. */
   async snapshots(): Promise<readonly Snapshot[]> {
     await Promise.all([...this.#running].map((worker) => worker.measure()));
-    return [this.#past, ...[...this.#running].map(({ snapshot }) => snapshot)];
+    // Taken in one turn: a worker is among those that run or those that are gone.
+    const running = Array.from(this.#running, ({ snapshot }) => snapshot);
+    return [await this.#past, ...running];
   }
 
   /** Lets them finish what runs within the grace, and resolves when none is left. */
@@ -125,7 +127,7 @@ export class Workers {
       () => false,
     );
     const reason = await worker.exited;
-    this.#past = await sumUp([this.#past, worker.snapshot]);
+    this.#past = this.#past.then((past) => sumUp([past, worker.snapshot]));
     if (signal.aborted) return;
     log.error({ worker: worker.id, pid: worker.pid, reason }, 'a worker is gone; another takes its place');
     this.#shortLives = performance.now() - startedAt < SHORT_LIFE_MS ? this.#shortLives + 1 : 0;

@@ -1,15 +1,18 @@
-import { describe, expect, it } from 'vitest';
+import { Registry } from 'prom-client';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Metrics } from '../../../src/telemetry/metrics.ts';
+import { monitorEventLoop } from '../../../src/telemetry/metrics-event-loop.ts';
 import type { State } from '../../../src/telemetry/metrics-state.ts';
 import { parseMetrics } from '../../support/metrics.ts';
 
 const STATE: State = {
   ...{ blobs: 3, manifests: 2, used: 1000, limit: 5000, downloads: 1, waiting: 4, partialBytes: 6 },
+  ...{ maxBytes: 6000, pinnedBytes: 500, disk: { freeBytes: 7000, sizeBytes: 9000 } },
   upstreams: [],
   isOffline: false,
   workers: 0,
   storage: [{ part: 'spool', isFailing: true }],
-  scrub: { scannedBlobs: 1, scannedBytes: 2, lastCompletedAt: 3000 },
+  scrub: { isRunning: true, intervalSeconds: 60, scannedBlobs: 1, scannedBytes: 2, lastCompletedAt: 3000 },
 };
 
 async function samplesOf(metrics: Metrics): Promise<ReadonlyMap<string, number>> {
@@ -28,9 +31,13 @@ describe('Metrics', () => {
     expect(reads).toBe(0);
     const first = await samplesOf(metrics);
     expect(first.get('entrepot_cache_bytes')).toBe(1000);
-    expect(first.get('entrepot_cache_max_bytes')).toBe(5000);
+    expect(first.get('entrepot_cache_max_bytes')).toBe(6000);
+    expect(first.get('entrepot_cache_reachable_bytes')).toBe(5000);
+    expect(first.get('entrepot_pinned_bytes')).toBe(500);
+    expect(first.get('entrepot_disk_free_bytes')).toBe(7000);
+    expect(first.get('entrepot_disk_size_bytes')).toBe(9000);
     expect(first.get('entrepot_downloads_running')).toBe(1);
-    expect(first.get('entrepot_build_info{version="1.2.3"}')).toBe(1);
+    expect(first.get(`entrepot_build_info{version="1.2.3",node_version="${process.version}"}`)).toBe(1);
     state = { ...STATE, used: 2000 };
     expect((await samplesOf(metrics)).get('entrepot_cache_bytes')).toBe(2000);
     expect(reads).toBe(2);
@@ -97,6 +104,9 @@ describe('Metrics', () => {
     const samples = await samplesOf(new Metrics('1', () => Promise.resolve({ ...STATE, upstreams })));
     expect(samples.get('entrepot_upstream_rate_limit{upstream="docker.io"}')).toBe(100);
     expect(samples.get('entrepot_upstream_rate_limit_remaining{upstream="docker.io"}')).toBe(76);
+    expect(samples.get('entrepot_upstream_rate_limit_window_seconds{upstream="docker.io"}')).toBe(21_600);
+    const seenAt = 'entrepot_upstream_rate_limit_seen_timestamp_seconds{upstream="docker.io"}';
+    expect(samples.get(seenAt)).toBe(rateLimit.seenAt / 1000);
     expect([...samples.keys()].join('\n')).not.toContain('ghcr.io');
   });
 
@@ -122,13 +132,15 @@ describe('Metrics', () => {
     expect(samples.get('entrepot_downloads_waiting')).toBe(4);
     expect(samples.get('entrepot_partial_bytes')).toBe(6);
     expect(samples.get('entrepot_scrub_last_completed_timestamp_seconds')).toBe(3);
+    expect(samples.get('entrepot_scrub_running')).toBe(1);
+    expect(samples.get('entrepot_scrub_interval_seconds')).toBe(60);
     expect(samples.get('entrepot_offline')).toBe(0);
   });
 
-  it('shows by how much the event loop was late at most, since it was last asked', async () => {
+  it('shows by how much the event loop was late at most, however many ask', async () => {
     const metrics = new Metrics('1', () => Promise.resolve(STATE));
     const worst = async () =>
-      (await samplesOf(metrics)).get('entrepot_event_loop_delay_seconds{quantile="1"}');
+      (await samplesOf(metrics)).get('entrepot_event_loop_delay_seconds{percentile="100"}');
     const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
     const afterBlocking = async () => {
       await pause(50);
@@ -137,11 +149,55 @@ describe('Metrics', () => {
       return worst();
     };
     await expect.poll(afterBlocking).toBeGreaterThan(0.1);
-    // Nobody has looked since.
+    // A worker is measured for its keeper as well, now and then.
+    await metrics.snapshot();
+    expect(await worst()).toBeGreaterThan(0.1);
     metrics.close();
-    await pause(1);
-    await worst();
-    expect(await worst()).toBe(0);
+  });
+
+  it('forgets of the event loop what is long over', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const registry = new Registry();
+    using _monitor = monitorEventLoop(registry);
+    const worst = async () => {
+      const text = await registry.metrics();
+      return Number(/percentile="100"} (.*)/.exec(text)?.[1]);
+    };
+    const block = () => {
+      for (const until = process.uptime() + 1; process.uptime() < until;);
+    };
+    // It sees nothing of what comes before its own first look.
+    await expect.poll(() => (block(), worst()), { timeout: 10_000 }).toBeGreaterThan(0.5);
+    // What ends with one look is told until the next.
+    for (const isTold of [true, true, false]) {
+      vi.advanceTimersByTime(15_000);
+      expect((await worst()) > 0.5).toBe(isTold);
+    }
+  });
+
+  it('tells what went from the cache, why, and how old it was', async () => {
+    const metrics = new Metrics('1', () => Promise.resolve(STATE));
+    metrics.countEvicted({ blobs: 2, manifests: 1, bytes: 300 }, 7_200_000);
+    metrics.countPurged({ blobs: 4, manifests: 5, bytes: 600 });
+    const samples = await samplesOf(metrics);
+    const gone = (how: string) =>
+      ['blobs', 'manifests', 'bytes'].map((what) => samples.get(`entrepot_${how}_${what}_total`));
+    expect(gone('evicted')).toEqual([2, 1, 300]);
+    expect(gone('purged')).toEqual([4, 5, 600]);
+    expect(samples.get('entrepot_evicted_age_seconds_sum')).toBe(7200);
+  });
+
+  it('has each outcome and cause of a download from the start, and counts the cause with the failure', async () => {
+    const metrics = new Metrics('1', () => Promise.resolve(STATE));
+    expect((await samplesOf(metrics)).get('entrepot_download_failures_total{cause="rate-limited"}')).toBe(0);
+    metrics.countDownload('failed', 'rate-limited');
+    metrics.countDownload('stored');
+    const samples = await samplesOf(metrics);
+    expect(samples.get('entrepot_downloads_total{outcome="failed"}')).toBe(1);
+    expect(samples.get('entrepot_download_failures_total{cause="rate-limited"}')).toBe(1);
+    const causes = [...samples].filter(([key]) => key.startsWith('entrepot_download_failures_total'));
+    expect(causes.reduce((sum, [, value]) => sum + value, 0)).toBe(1);
   });
 
   it('has registries of its own: two in one process do not add up', async () => {

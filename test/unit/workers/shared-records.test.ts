@@ -5,7 +5,7 @@ import { SharedRecords, type PassedOn } from '../../../src/workers/shared-record
 
 const PASSED: PassedOn = { id: 'a', worker: 1, client: '192.0.2.1', isRest: false };
 const ENDING: Ending = {
-  ...{ id: 'a', method: 'GET', status: 200, bytes: 50, isAborted: false, durationMs: 12 },
+  ...{ id: 'a', method: 'GET', status: 200, bytes: 50, isAborted: false, durationMs: 12, firstByteMs: 5 },
   ...{ client: '192.0.2.1', userAgent: 'test' },
 };
 
@@ -20,6 +20,7 @@ function recordOf(id: string, more: Partial<RequestRecord> = {}): RequestRecord 
       status: 200,
       isAborted: true,
       durationMs: 7,
+      firstByteMs: 6,
     },
     ...{ client: '192.0.2.1', userAgent: 'test' },
     ...more,
@@ -43,7 +44,8 @@ describe('SharedRecords', () => {
     records.begin({ ...PASSED, id: 'b' });
     records.reported(1, { ...ENDING, id: 'b' });
     records.answered(recordOf('b'));
-    const expected = { route: 'blob', source: 'hit', bytes: 50, durationMs: 12, isAborted: false };
+    const measured = { bytes: 50, durationMs: 12, firstByteMs: 5, isAborted: false };
+    const expected = { route: 'blob', source: 'hit', ...measured };
     expect(told).toEqual([
       expect.objectContaining({ id: 'a', ...expected }),
       expect.objectContaining({ id: 'b', ...expected }),
