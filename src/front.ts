@@ -9,6 +9,7 @@ import { HotAnswers } from './http/hot-answers.ts';
 import { createRegistryApp } from './http/router.ts';
 import { ListeningServer } from './http/server.ts';
 import type { TlsFiles } from './http/tls-files.ts';
+import type { Tracer } from './lib/trace.ts';
 import type { Digest } from './oci/digest.ts';
 import type { Observers } from './observers.ts';
 import type { BlobLeases } from './repository/blob-leases.ts';
@@ -19,12 +20,14 @@ import type { Snapshot } from './telemetry/metrics-merge.ts';
 export interface FrontOptions {
   readonly config: Config;
   readonly version: string;
+  readonly instance: string;
   readonly log: Logger;
   readonly now: () => number;
   readonly repositories: Repositories;
   readonly observers: Observers;
   readonly leases: BlobLeases;
   readonly tls: TlsFiles | undefined;
+  readonly tracer: Tracer | undefined;
   /** Notes that what has that digest was used. */
   readonly touch: (digest: Digest) => void;
   /** It can't go on, for that reason. */
@@ -36,6 +39,8 @@ export interface Front {
   readonly warnings: readonly string[];
   /** Processes that answer beside this one. */
   readonly running: number;
+  /** Requests that this process is answering, or that wait for their turn. */
+  readonly inFlight: number;
   /** Tells that what rests on the key, or all without one, is no longer as it was. */
   drop(key: string | undefined): void;
   /** What was counted in other processes. */
@@ -49,11 +54,12 @@ export const ANSWERS_SHARE = 1 / 4;
 
 /** @throws Error where the address can't be listened on */
 export async function openListener(options: FrontOptions): Promise<Front> {
-  const { config, now, repositories, observers, tls, touch } = options;
+  const { config, instance, now, repositories, observers, tls, tracer, touch } = options;
   const answers = new HotAnswers(config.cache.memoryBytes * ANSWERS_SHARE);
   const lingering = new LingeringLeases(options.leases);
   const app = createRegistryApp({
-    ...{ repositories, observe: observers.request, keeper: answers, hot: { answers, touch, now } },
+    ...{ repositories, instance, observe: observers.request, tracer },
+    ...{ keeper: answers, hot: { answers, touch, now } },
     deliver: accelOf(options, lingering),
   });
   const listener = await ListeningServer.listen(app, config.listen, {
@@ -62,6 +68,9 @@ export async function openListener(options: FrontOptions): Promise<Front> {
   return {
     url: listener.url,
     ...{ warnings: [], running: 0 },
+    get inFlight() {
+      return listener.inFlight;
+    },
     drop: (key) => answers.drop(key),
     snapshots: () => Promise.resolve([]),
     close: async (graceMs) => {

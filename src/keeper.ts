@@ -26,14 +26,14 @@ const WORKER = join(import.meta.dirname, `worker${extname(import.meta.filename)}
  * @throws Error where the address can't be listened on, or workers do not start
  */
 export async function openWorkers(options: FrontOptions): Promise<Front> {
-  const { config, log, repositories, observers, tls, touch } = options;
+  const { config, instance, log, repositories, observers, tls, tracer, touch } = options;
   await using opening = new AsyncDisposableStack();
   const records = new SharedRecords(observers.request);
   const lingering = opening.use(new LingeringLeases(options.leases));
   const accel = accelOf(options, lingering);
   const hand = handedToWorkers(records);
   const app = createRegistryApp({
-    ...{ repositories, observe: records.answered, keeper: tellingWorkers },
+    ...{ repositories, instance, observe: records.answered, keeper: tellingWorkers, tracer },
     origin: (request) => records.begin(passedOnBy(request)),
     deliver: (delivery) => accel(delivery) ?? hand(delivery),
   });
@@ -71,6 +71,8 @@ export async function openWorkers(options: FrontOptions): Promise<Front> {
     get running() {
       return workers.ready.length;
     },
+    // Each is a worker's, which counts it.
+    inFlight: 0,
     drop: (key) => workers.drop(key),
     snapshots: () => workers.snapshots(),
     close: async (graceMs) => {

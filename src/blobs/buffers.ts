@@ -4,6 +4,7 @@
  * (docs/adr/0007).
  */
 import type { FileHandle } from 'node:fs/promises';
+import { FreeList } from '../lib/free-list.ts';
 import type { Outlet } from '../lib/outlet.ts';
 import { BlobReadError } from './blob-store.ts';
 import type { Sendfile } from './sendfile.ts';
@@ -13,8 +14,6 @@ import type { Sendfile } from './sendfile.ts';
  * get medium ones. Small ones are for receivers that take their time, and hold a buffer all the while.
  */
 const BUFFER_BYTES = { large: 512 * 1024, medium: 128 * 1024, small: 32 * 1024 };
-
-type BufferSize = keyof typeof BUFFER_BYTES;
 
 export interface BufferPoolOptions {
   /** Large ones at once; of medium and small ones twice as many are kept for the next. */
@@ -26,12 +25,17 @@ export interface BufferPoolOptions {
 /** Buffers for the copy loops: memory follows the number of clients being sent to, not the size of what they get. */
 export class BufferPool {
   readonly sendfile: Sendfile | undefined;
-  readonly #idle: Readonly<Record<BufferSize, Buffer[]>> = { large: [], medium: [], small: [] };
+  readonly #free: Readonly<Record<keyof typeof BUFFER_BYTES, FreeList>>;
   readonly #maxLarge: number;
   #largeInUse = 0;
 
   constructor({ maxLarge = 32, sendfile }: BufferPoolOptions = {}) {
     this.#maxLarge = maxLarge;
+    this.#free = {
+      large: new FreeList(BUFFER_BYTES.large, maxLarge),
+      medium: new FreeList(BUFFER_BYTES.medium, 2 * maxLarge),
+      small: new FreeList(BUFFER_BYTES.small, 2 * maxLarge),
+    };
     this.sendfile = sendfile;
   }
 
@@ -39,17 +43,14 @@ export class BufferPool {
   take(isSmall: boolean): Buffer {
     const size = isSmall ? 'small' : this.#largeInUse < this.#maxLarge ? 'large' : 'medium';
     if (size === 'large') this.#largeInUse += 1;
-    return this.#idle[size].pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES[size]);
+    return this.#free[size].take();
   }
 
   give(buffer: Buffer): void {
-    if (buffer.length === BUFFER_BYTES.large) {
-      this.#largeInUse -= 1;
-      this.#idle.large.push(buffer);
-      return;
-    }
-    const idle = this.#idle[buffer.length === BUFFER_BYTES.medium ? 'medium' : 'small'];
-    if (idle.length < 2 * this.#maxLarge) idle.push(buffer);
+    if (buffer.length === BUFFER_BYTES.large) this.#largeInUse -= 1;
+    Object.values(this.#free)
+      .find(({ bytes }) => bytes === buffer.length)
+      ?.give(buffer);
   }
 }
 

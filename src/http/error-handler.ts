@@ -25,6 +25,8 @@ export function handleError(
   const wire = error instanceof RegistryError ? error : internalError();
   for (const header of ['Content-Length', 'Content-Type', 'Docker-Content-Digest', 'ETag', 'Link'])
     response.removeHeader(header);
+  // By which whoever runs the mirror finds the line in its log.
+  response.setHeader('X-Request-Id', record.id);
   if (wire.retryAfterSeconds !== undefined)
     response.setHeader('Retry-After', Math.ceil(wire.retryAfterSeconds));
   // Another mirror, of which we are the upstream, learns from it that it is not we who fail.

@@ -33,7 +33,9 @@ const PING_BODY = Buffer.from('{}');
 /** Of what rests on nothing. */
 const ALWAYS: Validity = { since: 0, until: Number.MAX_SAFE_INTEGER, keys: [] };
 
-export function ping({ request, response }: Exchange): void {
+/** @param instance which process it is: whoever wants to know whether a client really asks this one can tell */
+export function ping({ request, response }: Exchange, instance: string): void {
+  response.setHeader('X-Entrepot-Instance', instance);
   response.setHeader('Content-Type', 'application/json');
   // Any prefix and any query get the same answer; kept is only what clients ask for.
   sendBytes(request, response, PING_BODY, request.url === '/v2/' ? { validity: ALWAYS } : {});

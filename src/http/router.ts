@@ -1,6 +1,8 @@
 /** The registry listener's application: what each request meets, in order, and which handler answers it. */
 import type { IncomingMessage, RequestListener } from 'node:http';
 import express, { type NextFunction, type Request, type Response } from 'express';
+import { inContext } from '../lib/request-context.ts';
+import type { Tracer } from '../lib/trace.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { formatReference } from '../oci/reference.ts';
 import { parseRoute } from '../oci/route.ts';
@@ -13,9 +15,12 @@ import type { AnswerKeeper } from './hot-answers.ts';
 import { keepAnswer } from './keepable.ts';
 import { catalog, manifest, ping, referrers, tags, type Exchange } from './registry-handlers.ts';
 import { beginRecord, originOf, recordOf, type Origin, type RequestRecord } from './request-record.ts';
+import { spanOf, traced } from './traced.ts';
 
 export interface RegistryAppOptions {
   readonly repositories: Repositories;
+  /** Another one after each start. */
+  readonly instance: string;
   /** Hears of each request once, when it is over. */
   readonly observe: (record: RequestRecord) => void;
   /** Answers that are given before all else. */
@@ -24,30 +29,43 @@ export interface RegistryAppOptions {
   readonly keeper?: AnswerKeeper;
   /** Whose request it is, where not whoever is at the other end of its connection. */
   readonly origin?: (request: IncomingMessage) => Origin;
+  /** Where there are traces. */
+  readonly tracer?: Tracer | undefined;
   /** Who sends blobs of the store in our place. */
   readonly deliver?: Deliver;
 }
 
 export function createRegistryApp(options: RegistryAppOptions): RequestListener {
-  const { repositories, observe, keeper, origin = originOf, deliver = byOurselves } = options;
+  const {
+    repositories,
+    instance,
+    observe,
+    keeper,
+    tracer,
+    origin = originOf,
+    deliver = byOurselves,
+  } = options;
   const hot = options.hot && { ...options.hot, observe };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use((request: Request, response: Response, next: NextFunction) => {
-    beginRecord(request, response, origin(request), observe);
+    const who = origin(request);
+    beginRecord(request, response, who, tracer ? traced(tracer, request, observe) : observe);
     if (keeper) keepAnswer(response, keeper.begin());
     response.setHeader('Docker-Distribution-Api-Version', 'registry/2.0');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     // A body that nobody asked for is not read: the connection ends with the answer.
     if (hasBody(request.headers)) response.setHeader('Connection', 'close');
     if (request.method !== 'GET' && request.method !== 'HEAD') throw notSupported(request, response);
-    next();
+    inContext({ id: who.id, span: spanOf(request) }, next);
   });
-  app.use((request: Request, response: Response) => dispatch(request, response, repositories, deliver));
+  const parts = { repositories, instance, deliver };
+  app.use((request: Request, response: Response) => dispatch(request, response, parts));
   app.use(handleError);
   return (request, response) => {
-    if (hot && answerHot(request, response, hot)) return;
+    const done = tracer && traced(tracer, request, observe);
+    if (hot && answerHot(request, response, hot, done)) return;
     // Before Express: a target that it can't parse, it answers with a page of its own, and nobody hears of it.
     request.url = originForm(request.url ?? '/');
     app(request, response);
@@ -59,8 +77,11 @@ const byOurselves = () => undefined;
 async function dispatch(
   request: Request,
   response: Response,
-  repositories: Repositories,
-  deliver: Deliver,
+  {
+    repositories,
+    instance,
+    deliver,
+  }: Pick<Required<RegistryAppOptions>, 'repositories' | 'instance' | 'deliver'>,
 ): Promise<void> {
   const { path, query } = splitTarget(request.url);
   const exchange: Exchange = { request, response, path, query };
@@ -68,7 +89,7 @@ async function dispatch(
   const record = recordOf(response);
   record.route = route.kind;
   if (route.kind === 'ping') {
-    ping(exchange);
+    ping(exchange, instance);
     return;
   }
   if (route.kind === 'catalog') return catalog(exchange, repositories);

@@ -1,12 +1,12 @@
 /** Lets something through once in a while for each key, and counts what it held back. Keys come from a closed set. */
-const INTERVAL_MS = 1000;
-
 export class Seldom {
   readonly #now: () => number;
+  readonly #intervalMs: number;
   readonly #last = new Map<string, { readonly at: number; skipped: number }>();
 
-  constructor(now: () => number) {
+  constructor(now: () => number, intervalMs = 1000) {
     this.#now = now;
+    this.#intervalMs = intervalMs;
   }
 
   /** How many were held back before this one; undefined where it is held back itself. */
@@ -14,7 +14,7 @@ export class Seldom {
     const now = this.#now();
     const last = this.#last.get(key);
     // A clock that was set back does not silence it.
-    if (last && now >= last.at && now - last.at < INTERVAL_MS) {
+    if (last && now >= last.at && now - last.at < this.#intervalMs) {
       last.skipped += 1;
       return undefined;
     }

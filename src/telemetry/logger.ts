@@ -2,6 +2,8 @@
 import { createRequire } from 'node:module';
 import { pino, symbols, type DestinationStream, type Logger } from 'pino';
 import type pinoPretty from 'pino-pretty';
+import { readableLine } from './readable.ts';
+import { Troubles } from './troubles.ts';
 
 export interface LoggerOptions {
   readonly level: string;
@@ -11,12 +13,18 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
+/** Where a log, and each that is made of it, has what went wrong. */
+const troublesSym = Symbol('troubles');
+
 export function createLogger({ level, isPretty, destination }: LoggerOptions): Logger {
+  const troubles = new Troubles();
   const target = isPretty
     ? prettyStream({
         colorize: true,
         translateTime: 'SYS:HH:MM:ss',
-        singleLine: true,
+        // All that is worth it is in the message.
+        hideObject: true,
+        messageFormat: readableLine,
         ...(destination ? { destination } : {}),
       })
     : destination;
@@ -31,8 +39,19 @@ export function createLogger({ level, isPretty, destination }: LoggerOptions): L
       paths: ['*.authorization', '*.password', '*.token', 'authorization', 'password', 'token'],
       censor: '***',
     },
+    hooks: {
+      streamWrite: (line: string) => {
+        troubles.note(line);
+        return line;
+      },
+    },
   };
-  return target ? pino(options, target) : pino(options);
+  return Object.assign(target ? pino(options, target) : pino(options), { [troublesSym]: troubles });
+}
+
+/** What the log has told of that is wrong, its own lines and those that `linesOf` takes in. */
+export function troublesOf(log: Logger): Troubles {
+  return (log as unknown as Record<symbol, Troubles | undefined>)[troublesSym] ?? new Troubles();
 }
 
 /** Loaded only where it is needed: a service has no use for it. */
@@ -42,7 +61,11 @@ const prettyStream = (options: pinoPretty.PrettyOptions): DestinationStream =>
 /** Takes lines that another process has logged, as they are, in among the log's own. */
 export function linesOf(log: Logger): (lines: string) => void {
   const { [symbols.streamSym]: stream } = log as unknown as Record<symbol, DestinationStream>;
-  return (lines) => stream?.write(lines);
+  const troubles = troublesOf(log);
+  return (lines) => {
+    troubles.noteAll(lines);
+    stream?.write(lines);
+  };
 }
 
 /** As deep as a chain of causes may go. */

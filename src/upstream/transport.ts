@@ -17,6 +17,7 @@ import {
   type HttpAnswer,
   type HttpRequest,
 } from './http-answer.ts';
+import { onBehalf } from './on-behalf.ts';
 import { Pauses } from './pauses.ts';
 import { parseRetryAfter } from './rate-limit.ts';
 import { UpstreamError, type Circuit, type UpstreamFailure } from './upstream.ts';
@@ -32,6 +33,8 @@ export interface ExchangeEvent {
   /** `circuit-open` and `paused`: it was not even asked, for it has not answered lately, or has named a time. */
   readonly failure: UpstreamFailure | 'aborted' | 'circuit-open' | 'paused' | undefined;
   readonly durationMs: number;
+  /** Of the client's request that it was for, if it was for one. */
+  readonly requestId?: string | undefined;
 }
 
 export interface TransportOptions extends ConnectionsOptions {
@@ -118,9 +121,12 @@ export class Transport {
 
   async #observed(request: HttpRequest, attempt: Attempt): Promise<RawAnswer> {
     const startedAt = performance.now();
-    const observe = (outcome: Outcome) =>
-      this.#observe(eventOf(request, outcome, performance.now() - startedAt));
-    const sent = this.#connections.send(request);
+    const { headers, requestId, ended } = onBehalf(request);
+    const observe = (outcome: Outcome) => {
+      ended(outcome);
+      this.#observe({ ...eventOf(request, outcome, performance.now() - startedAt), requestId });
+    };
+    const sent = this.#connections.send({ ...request, headers });
     let answer: RawAnswer;
     try {
       answer = await sent.answer;

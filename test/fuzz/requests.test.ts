@@ -31,6 +31,8 @@ const HEADERS: ReadonlySet<string> = new Set([
   ],
   ...[
     'docker-content-digest',
+    'x-entrepot-instance',
+    'x-request-id',
     'docker-distribution-api-version',
     'keep-alive',
     'link',
@@ -145,8 +147,13 @@ function expectProperQuestions(upstream: ScriptedUpstream): void {
   const foreign = asked.filter(
     ({ headers }) =>
       !/^(?:Bearer token-.*)?$/.test(headers.authorization ?? '') ||
+      // Ours, and never one that a client made up.
+      !/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/.test(String(headers['x-request-id'])) ||
       Object.keys(headers).some(
-        (name) => !/^(?:host|connection|accept|accept-encoding|user-agent|authorization|range)$/.test(name),
+        (name) =>
+          !/^(?:host|connection|accept|accept-encoding|user-agent|authorization|range|x-request-id)$/.test(
+            name,
+          ),
       ),
   );
   expect(foreign).toEqual([]);

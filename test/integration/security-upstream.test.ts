@@ -156,6 +156,7 @@ describe('what goes upstream', () => {
       'x-forwarded-for': '1.2.3.4',
       traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       'user-agent': 'docker/29',
+      'x-request-id': 'of-the-client',
     };
     for (const path of ['manifests/3', `blobs/${digest}`, 'tags/list', `referrers/${digest}`]) {
       await request(`${v2}/${REPOSITORY}/${path}?ns=docker.io&evil=1`, { headers });
@@ -170,11 +171,13 @@ describe('what goes upstream', () => {
       'connection',
       'host',
       'user-agent',
+      'x-request-id',
     ]);
     for (const { headers, query, origin } of upstream.requests) {
       expect(headers['accept-encoding']).toBe('identity');
       expect(headers['user-agent']).toMatch(/^entrepot\//);
       expect(headers.authorization ?? '').not.toContain('of-the-client');
+      expect(headers['x-request-id']).not.toBe('of-the-client');
       expect(headers.accept ?? MEDIA_TYPE.ociIndex).toContain(MEDIA_TYPE.ociIndex);
       if (origin === 'registry') {
         expect([...query.keys()].filter((key) => !['n', 'last'].includes(key))).toEqual([]);
