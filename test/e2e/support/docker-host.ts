@@ -20,7 +20,7 @@ export class DockerHost implements PullingHost {
   /** @param settings of its daemon.json */
   static async open(
     workspace: Workspace,
-    mirror: Mirror,
+    mirror: Pick<Mirror, 'url'>,
     host?: NetworkHost,
     settings: Readonly<Record<string, unknown>> = {},
   ): Promise<DockerHost> {
@@ -34,6 +34,10 @@ export class DockerHost implements PullingHost {
       isReady: async () => (await run(dockerArgv(dir, ['version']))) !== '',
     });
     return new DockerHost(dir, daemon);
+  }
+
+  get socket(): string {
+    return socketIn(this.#dir);
   }
 
   docker(...args: readonly string[]): Promise<string> {
@@ -61,14 +65,18 @@ export class DockerHost implements PullingHost {
 }
 
 function dockerArgv(dir: string, args: readonly string[]): string[] {
-  return ['docker', '--host', `unix://${dir}/socket`, ...args];
+  return ['docker', '--host', `unix://${socketIn(dir)}`, ...args];
+}
+
+function socketIn(dir: string): string {
+  return `${dir}/socket`;
 }
 
 /** Docker Hub itself stays the last endpoint, always; it cannot be reached from where the tests run. */
-function daemonJson(dir: string, mirror: Mirror): Record<string, unknown> {
+function daemonJson(dir: string, mirror: Pick<Mirror, 'url'>): Record<string, unknown> {
   return {
     'registry-mirrors': [mirror.url],
-    hosts: [`unix://${dir}/socket`],
+    hosts: [`unix://${socketIn(dir)}`],
     'data-root': `${dir}/data`,
     'exec-root': `${dir}/exec`,
     pidfile: `${dir}/pid`,

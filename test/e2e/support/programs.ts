@@ -11,6 +11,7 @@ const REQUIRED: Readonly<Record<string, string>> = {
   curl: 'curl',
   debootstrap: 'debootstrap',
   docker: 'docker.io',
+  'docker-compose': 'docker-compose',
   'docker-registry': 'docker-registry',
   dockerd: 'docker.io',
   ip: 'iproute2',
@@ -20,6 +21,7 @@ const REQUIRED: Readonly<Record<string, string>> = {
   runc: 'runc',
   setpriv: 'util-linux',
   skopeo: 'skopeo',
+  'systemd-analyze': 'systemd',
   tar: 'tar',
   unshare: 'util-linux',
 };

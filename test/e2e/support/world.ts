@@ -12,6 +12,9 @@ import { run } from './run.ts';
 import { UpstreamRegistry } from './upstream-registry.ts';
 import { Workspace } from './workspace.ts';
 
+/** What takes long to make and is kept between runs. */
+export const CACHE = process.env['ENTREPOT_E2E_CACHE'] ?? join(tmpdir(), 'entrepot-e2e');
+
 /** To be raised with every change of what is built, so that a kept world of another kind is not used. */
 const RECIPE = 1;
 const DEBIAN_LAYERS = [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144];
@@ -28,20 +31,25 @@ export interface FullUpstream {
 
 /** With the same images every time; nobody can change them. */
 export async function startFullUpstream(workspace: Workspace, host?: NetworkHost): Promise<FullUpstream> {
-  const cache = process.env['ENTREPOT_E2E_CACHE'] ?? join(tmpdir(), 'entrepot-e2e');
-  const dir = join(cache, `world-${RECIPE}`);
-  const read = () => readFile(join(dir, 'catalog.json'), 'utf8');
-  const json = await read().catch(async () => {
-    await build(dir);
-    return read();
-  });
+  const { dir, catalog } = await openWorld();
   const upstream = await UpstreamRegistry.start(workspace, {
     storageDir: join(dir, 'storage'),
     port: await freePort(),
     isReadOnly: true,
     host,
   });
-  return { upstream, catalog: JSON.parse(json) as Catalog };
+  return { upstream, catalog };
+}
+
+/** The folder with the storage, and what is in it. */
+export async function openWorld(): Promise<{ readonly dir: string; readonly catalog: Catalog }> {
+  const dir = join(CACHE, `world-${RECIPE}`);
+  const read = () => readFile(join(dir, 'catalog.json'), 'utf8');
+  const json = await read().catch(async () => {
+    await build(dir);
+    return read();
+  });
+  return { dir, catalog: JSON.parse(json) as Catalog };
 }
 
 /** In a folder beside it first: a build that was interrupted leaves nothing that looks like a world. */
