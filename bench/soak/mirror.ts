@@ -40,6 +40,12 @@ export interface Sample extends Vitals, Sizes {
   readonly openFiles: number;
 }
 
+/** What the Dockerfile says of memory. */
+const AS_IN_THE_IMAGE = {
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  NODE_OPTIONS: '--max-semi-space-size=4',
+};
+
 export class SoakMirror implements AsyncDisposable {
   readonly url: string;
   /** Resolves when it is gone, to how it ended. */
@@ -69,8 +75,7 @@ export class SoakMirror implements AsyncDisposable {
       cwd: directory,
       env: {
         PATH: process.env['PATH'],
-        // What the C library keeps may be what is to be tried.
-        ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('MALLOC_'))),
+        ...AS_IN_THE_IMAGE,
         ENTREPOT_LISTEN: `127.0.0.1:${port}`,
         ENTREPOT_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
         ENTREPOT_DATA_DIR: dataDir,
