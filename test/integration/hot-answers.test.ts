@@ -53,7 +53,8 @@ async function warm(path: string, options: RequestOptions = {}): Promise<Respons
 
 const requestLines = () => given.mirror.log.filter(({ route }) => route !== undefined);
 
-function lineOf({ requestId: _id, time: _time, durationMs: _ms, ...line }: LogLine): Record<string, unknown> {
+function lineOf(logged: LogLine): Record<string, unknown> {
+  const { requestId: _id, time: _time, durationMs: _ms, ttfbMs: _firstByteMs, ...line } = logged;
   return line;
 }
 
@@ -96,6 +97,7 @@ describe.each(['GET', 'HEAD'])('an answer to %s from memory', (method) => {
     expect(again!['userAgent']).toBe('a client');
     expect(again!['requestId']).not.toBe(first!['requestId']);
     expect(again!['durationMs']).toBeTypeOf('number');
+    expect(again!['ttfbMs']).toBeTypeOf('number');
   });
 });
 
@@ -107,7 +109,7 @@ describe('answers from memory', () => {
       requests: await given.mirror.metric(
         'entrepot_requests_total{route="manifest",method="GET",status="200",source="hit"}',
       ),
-      bytes: await given.mirror.metric('entrepot_served_bytes_total{route="manifest"}'),
+      bytes: await given.mirror.metric('entrepot_served_bytes_total{route="manifest",source="hit"}'),
       durations: await given.mirror.metric(
         'entrepot_request_duration_seconds_count{route="manifest",source="hit"}',
       ),

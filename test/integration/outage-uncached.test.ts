@@ -94,8 +94,8 @@ describe('a pull limit that is reached', () => {
       expect(again.headers['retry-after']).toBe(left);
     }
     expect(upstream.count()).toBe(asked);
-    const paused = 'entrepot_upstream_requests_total{kind="manifest",method="GET",outcome="paused"}';
-    expect(await mirror.metric(paused)).toBe(3);
+    const labels = `kind="manifest",method="GET",outcome="paused",host="${new URL(upstream.url).host}"`;
+    expect(await mirror.metric(`entrepot_upstream_requests_total{${labels}}`)).toBe(3);
     time.pass(500);
     expect((await get(url)).body).toEqual(image.manifest.bytes);
   });

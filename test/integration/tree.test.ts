@@ -50,7 +50,7 @@ describe('a tree of mirrors', () => {
     expect(hub.count({ kind: 'cdn' })).toBe(1);
     expect(hub.blobBytesSent).toBe(2 * MIB);
     // A mirror that asks is one client: each rack asked the root once.
-    expect(await root.metric('entrepot_served_bytes_total{route="blob"}')).toBe(RACKS * 2 * MIB);
+    expect(await root.metric('registry_proxy_pushed_bytes_total{type="blob"}')).toBe(RACKS * 2 * MIB);
   });
 
   it('passes the first bytes on through every level while the rest is still to come', async () => {

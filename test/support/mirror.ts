@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { createLogger } from '../../src/telemetry/logger.ts';
-import { startApp, type App, type AppOverrides } from '../../src/app.ts';
+import { startApp, type App, type AppOptions } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { FOR_ALL } from './for-all.ts';
 import { tempDir } from './temp-dir.ts';
 
-export interface MirrorOptions extends AppOverrides {
+export interface MirrorOptions extends AppOptions {
   readonly upstreamUrl: string;
   /** Left in place at the end when it is given. */
   readonly dataDir?: string;
