@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/reference.ts';
 import type { ContentSummary, ManifestSummary, TagSummary } from './catalog-store.ts';
 import { decodeDigest, encodeDigest, keyAfter } from './sqlite-digest.ts';
+import { REACHED_CONTENT } from './sqlite-reach.ts';
 
 export interface RepositoryIdRow {
   readonly id: number;
@@ -66,17 +67,7 @@ export class SqliteCatalogRows {
         (SELECT used_at FROM repository_manifests AS held JOIN manifests USING (digest)
           WHERE held.repository_id = ? AND held.digest = tags.digest) AS usedAt
       FROM tags WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?`);
-    this.#reachedBytes = db.prepare(`
-      WITH RECURSIVE reached (digest) AS (
-        VALUES (?)
-        UNION
-        SELECT target FROM reached JOIN manifest_links AS link ON manifest = reached.digest
-        WHERE link.kind <> 'subject'
-      )
-      SELECT sum(coalesce(
-        (SELECT size FROM manifests WHERE manifests.digest = reached.digest),
-        (SELECT size FROM blobs WHERE blobs.digest = reached.digest), 0)) AS bytes
-      FROM reached`);
+    this.#reachedBytes = db.prepare(`SELECT sum(heldBytes) AS bytes FROM (${REACHED_CONTENT})`);
     this.#manifests = db.prepare(`
       SELECT digest, media_type AS mediaType, size, used_at AS usedAt
       FROM repository_manifests JOIN manifests USING (digest)

@@ -5,6 +5,7 @@ import { formatReference, parseReference, type Reference, type RepositoryName } 
 import type { Pin } from './catalog-store.ts';
 import type { RepositoryKey } from './metadata-store.ts';
 import { decodeDigest, encodeDigest } from './sqlite-digest.ts';
+import { REACHED_CONTENT } from './sqlite-reach.ts';
 import type { SqliteTags } from './sqlite-tags.ts';
 
 interface PinRow {
@@ -37,17 +38,7 @@ export class SqlitePins {
     this.#page = db.prepare(`
       SELECT upstream, repository, reference FROM pins WHERE (upstream, repository, reference) > (?, ?, ?)
       ORDER BY upstream, repository, reference LIMIT ?`);
-    this.#reach = db.prepare(`
-      WITH RECURSIVE reached (digest) AS (
-        VALUES (?)
-        UNION
-        SELECT target FROM reached JOIN manifest_links AS link ON manifest = reached.digest
-        WHERE link.kind <> 'subject'
-      )
-      SELECT digest, coalesce(
-        (SELECT size FROM manifests WHERE manifests.digest = reached.digest),
-        (SELECT size FROM blobs WHERE blobs.digest = reached.digest), 0) AS heldBytes
-      FROM reached`);
+    this.#reach = db.prepare(REACHED_CONTENT);
   }
 
   /** Whether that is new. */
