@@ -5,7 +5,7 @@ import { buildImage, buildIndex } from '../support/images.ts';
 import { startMirror } from '../support/mirror.ts';
 import { ScriptedUpstream } from '../support/scripted-upstream.ts';
 import { useMirror } from '../support/use-mirror.ts';
-import { pull, useBrowser } from './support/page-mirror.ts';
+import { haveApp, pull, useBrowser } from './support/page-mirror.ts';
 
 const TOKEN = 'harbour-master-0123456789';
 const given = useMirror();
@@ -14,9 +14,7 @@ const browser = useBrowser();
 describe('a purge', () => {
   it('is asked about, frees the space, and has the next pull ask upstream again', async () => {
     const { upstream, mirror } = given;
-    const image = buildImage();
-    upstream.push('library/app', 'v1', image);
-    await pull(mirror, 'library/app', 'v1', image);
+    const image = await haveApp(given);
     await using opened = await browser.open(mirror.adminUrl);
     const { page } = opened;
     const purge = page.getByRole('button', { name: 'Purge library/app' });
@@ -43,10 +41,8 @@ describe('a purge', () => {
   });
 
   it('is done with the keyboard alone, and Escape does nothing but close the question', async () => {
-    const { upstream, mirror } = given;
-    const image = buildImage();
-    upstream.push('library/app', 'v1', image);
-    await pull(mirror, 'library/app', 'v1', image);
+    const { mirror } = given;
+    await haveApp(given);
     await using opened = await browser.open(mirror.adminUrl);
     const { page } = opened;
     await page.getByRole('link', { name: 'library/app' }).waitFor();
@@ -121,10 +117,8 @@ describe('other changes', () => {
   });
 
   it('pins a tag and lets it go', async () => {
-    const { upstream, mirror } = given;
-    const image = buildImage();
-    upstream.push('library/app', 'v1', image);
-    await pull(mirror, 'library/app', 'v1', image);
+    const { mirror } = given;
+    await haveApp(given);
     await using opened = await browser.open(`${mirror.adminUrl}/#/repository/library/app`);
     const { page } = opened;
 

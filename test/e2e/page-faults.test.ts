@@ -5,7 +5,7 @@ import { buildImage } from '../support/images.ts';
 import { startMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { useMirror } from '../support/use-mirror.ts';
-import { pull, useBrowser } from './support/page-mirror.ts';
+import { haveApp, pull, useBrowser } from './support/page-mirror.ts';
 
 const MARKUP = '<img src="/x" onerror="document.title = \'taken\'">';
 const given = useMirror();
@@ -61,10 +61,8 @@ describe('a connection that is lost', () => {
 
 describe('a change that fails', () => {
   it('leaves what was to be purged where it is, and says why', async () => {
-    const { upstream, mirror } = given;
-    const image = buildImage();
-    upstream.push('library/app', 'v1', image);
-    await pull(mirror, 'library/app', 'v1', image);
+    const { mirror } = given;
+    await haveApp(given);
     await using opened = await browser.open(mirror.adminUrl);
     const { page } = opened;
     await page.route('**/api/v1/purge', (route) =>

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { get, open } from '../support/http.ts';
 import { buildImage, buildIndex, randomBytes } from '../support/images.ts';
 import { useMirror } from '../support/use-mirror.ts';
-import { pull, useBrowser } from './support/page-mirror.ts';
+import { haveApp, pull, useBrowser } from './support/page-mirror.ts';
 
 const MIB = 1024 * 1024;
 const given = useMirror();
@@ -165,10 +165,8 @@ describe('the page after pulls', () => {
   });
 
   it('shows the traffic of the time that is chosen, as a chart and as a table', async () => {
-    const { upstream, mirror } = given;
-    const image = buildImage();
-    upstream.push('library/app', 'v1', image);
-    await pull(mirror, 'library/app', 'v1', image);
+    const { mirror } = given;
+    await haveApp(given);
     await using opened = await browser.open(mirror.adminUrl);
     const { page } = opened;
     const chart = page.getByRole('img', { name: /^Hit ratio and bytes served over the last/ });

@@ -2,8 +2,9 @@
 import { beforeAll, expect } from 'vitest';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { get } from '../../support/http.ts';
-import type { Pushable } from '../../support/images.ts';
+import { buildImage, type Image, type Pushable } from '../../support/images.ts';
 import type { RunningMirror } from '../../support/mirror.ts';
+import type { Pair } from '../../support/use-mirror.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser.ts';
 
 /** As a client does: the manifest by its tag, what that points to by digest. */
@@ -20,6 +21,14 @@ export async function pull(
     for (const { digest } of child.blobs) expect((await get(`${base}/blobs/${digest}`)).status).toBe(200);
   }
   for (const { digest } of image.blobs) expect((await get(`${base}/blobs/${digest}`)).status).toBe(200);
+}
+
+/** Has `library/app:v1` in the cache, pulled once. */
+export async function haveApp({ upstream, mirror }: Pick<Pair, 'upstream' | 'mirror'>): Promise<Image> {
+  const image = buildImage();
+  upstream.push('library/app', 'v1', image);
+  await pull(mirror, 'library/app', 'v1', image);
+  return image;
 }
 
 /** One Chromium for a file of tests; each opens pages of its own. */
